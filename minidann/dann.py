@@ -1,0 +1,143 @@
+"""Domain-adversarial neural network: three networks and one step of gradients.
+
+    features G_f (theta_f)         f = G_f(x)
+    label head G_y (theta_y)       trained on the source, whose labels are known
+    domain head G_d (theta_d)      says which domain f came from: 0 source, 1 target
+
+    E(theta_f, theta_y, theta_d) = L_y(G_y(G_f(x_source)), y) - lam L_d(G_d(G_f(x)), d)
+
+is sought at a saddle point: theta_f and theta_y minimise it, theta_d maximises it. Gradient descent
+with learning rate mu does that if
+
+    theta_y <- theta_y - mu dL_y/dtheta_y
+    theta_d <- theta_d - mu dL_d/dtheta_d                           weight 1, not lam
+    theta_f <- theta_f - mu (dL_y/dtheta_f - lam dL_d/dtheta_f)
+
+and the last line is plain backpropagation once a GradientReversal stands in front of the domain head.
+
+Source: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59), 2016: equations
+(10), (13)-(15); footnote 6 for the weight of the domain head.
+"""
+
+import math
+from typing import NamedTuple
+
+from minidann.backend import array_module
+from minidann.nn import GradientReversal, Sequential
+from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
+
+
+class Losses(NamedTuple):
+    """L_y and L_d of one step; 0 where a step has no such part."""
+
+    label: float = 0.0
+    domain: float = 0.0
+
+
+class DANN:
+    """Features, a label head and, behind a gradient reversal, a domain head.
+
+    Parameters
+    ----------
+    features, label_head, domain_head : Sequential
+        G_f, G_y and G_d. ``domain_head`` ends in two units (softmax) or one (logistic, as in the paper).
+    reduction : "mean" or "sum"
+        Whether each loss is averaged or summed over its examples. With "sum", L_d weighs more: it has twice the examples.
+    """
+
+    def __init__(self, features, label_head, domain_head, reduction="mean"):
+        self.features, self.label_head, self.domain_head = features, label_head, domain_head
+        self.reduction = reduction
+        self._reversal = GradientReversal()
+        self._reversed_domain_head = Sequential([self._reversal, domain_head])
+
+    @property
+    def networks(self):
+        """The three networks, in the form that the optimizers take."""
+        return self.features, self.label_head, self.domain_head
+
+    def step(self, x_source, y_source, x_target, lam):
+        """Set the gradients of all three networks for one joined batch.
+
+        Parameters
+        ----------
+        x_source, x_target : array (N, ...), (M, ...)
+        y_source : integer array (N,)
+            There is no y_target: target labels have no way in.
+        lam : float
+            Strength of the reversal.
+
+        Returns
+        -------
+        Losses
+            L_y and L_d before the step.
+
+        Raises
+        ------
+        ValueError
+            If lam is not finite or the labels are not as many as the source examples.
+        """
+        n = len(x_source)
+        f = self._joint_features(x_source, x_target)
+        L_y, df_label = self._label_loss(f[:n], y_source)  # (N, F)
+        L_d, df = self._domain_loss(f, n, lam)  # (N + M, F), which is -lam dL_d/df
+        df[:n] += df_label  # f feeds both heads: the gradients add
+        self.features.parameter_gradients(df)
+        return Losses(L_y, L_d)
+
+    def label_step(self, x, y):
+        """Set the gradients of features and label head for L_y alone: training without adaptation."""
+        L_y, df = self._label_loss(self.features.forward(x, train=True), y)
+        self.features.parameter_gradients(df)
+        return Losses(label=L_y)
+
+    def domain_step(self, x_source, x_target, lam):
+        """Set the gradients of features and domain head for L_d alone. At lam = -1 it is an ordinary domain classifier."""
+        f = self._joint_features(x_source, x_target)
+        L_d, df = self._domain_loss(f, len(x_source), lam)
+        self.features.parameter_gradients(df)
+        return Losses(domain=L_d)
+
+    def _joint_features(self, x_source, x_target):
+        x = array_module(x_source).concatenate([x_source, x_target])
+        return self.features.forward(x, train=True)
+
+    def _label_loss(self, f, y):
+        loss, dlogits = softmax_cross_entropy(self.label_head.forward(f, train=True), y, self.reduction)
+        return loss, self.label_head.backward(dlogits)
+
+    def _domain_loss(self, f, n_source, lam):
+        if not math.isfinite(lam):
+            raise ValueError(f"lam is {lam}; it must be a finite number")
+        self._reversal.lam = lam
+        d = array_module(f).zeros(len(f), dtype=int)
+        d[n_source:] = 1
+        logits = self._reversed_domain_head.forward(f, train=True)
+        cross_entropy = binary_cross_entropy if logits.shape[1] == 1 else softmax_cross_entropy
+        loss, dlogits = cross_entropy(logits, d, self.reduction)
+        return loss, self._reversed_domain_head.backward(dlogits)
+
+    def predict(self, x, batch_size=500):
+        """The most probable class of each example: integers (N,)."""
+        return self._batched(lambda part: self._label_logits(part).argmax(axis=1), x, batch_size)
+
+    def predict_domain(self, x, batch_size=500):
+        """The more probable domain of each example, 0 source and 1 target: integers (N,)."""
+        return self._batched(lambda part: self._domain_of(self.domain_head.forward(self.features.forward(part))), x, batch_size)
+
+    def transform(self, x, batch_size=500):
+        """The features f = G_f(x): (N, F)."""
+        return self._batched(self.features.forward, x, batch_size)
+
+    def _label_logits(self, x):
+        return self.label_head.forward(self.features.forward(x))
+
+    @staticmethod
+    def _domain_of(logits):
+        return (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
+
+    @staticmethod
+    def _batched(function, x, batch_size):
+        """``function`` on a part of x at a time, so that a large x needs little memory."""
+        parts = [function(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
+        return array_module(x).concatenate(parts)

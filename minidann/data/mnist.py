@@ -1,0 +1,92 @@
+"""MNIST: 60,000 + 10,000 handwritten digits of 28x28 grey pixels, in LeCun's idx format.
+
+An idx file is a header of big-endian 32-bit integers, then the bytes of the array in C order:
+
+    magic   0x00000801 labels, 0x00000803 images   (8: unsigned bytes; 1 or 3: number of axes)
+    sizes   one per axis: N, or N, rows, columns
+"""
+
+import gzip
+import zlib
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from minidann.data.store import find
+from minidann.errors import InputError
+
+SOURCE = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+LARGEST = 1 << 30  # bytes; no idx file of this family comes near, so a larger header is damage
+
+
+class Digits(NamedTuple):
+    """A data set of images with labels, split in two.
+
+    ``x_*`` uint8 (N, H, W) or (N, H, W, 3); ``y_*`` int64 (N,), 0..9.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+def load_mnist(data_dir=None):
+    """MNIST, from the four idx files under ``mnist/`` of a data folder, compressed (.gz) or not.
+
+    Parameters
+    ----------
+    data_dir : path, optional
+        Searched before the folders of :mod:`minidann.data.store`.
+
+    Returns
+    -------
+    Digits
+        uint8 images (60000, 28, 28) and (10000, 28, 28), int64 labels.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged or does not fit the others.
+    """
+    arrays = []
+    for split in ("train", "t10k"):
+        images_path = find(f"mnist/{split}-images-idx3-ubyte.gz", SOURCE, data_dir)
+        labels_path = find(f"mnist/{split}-labels-idx1-ubyte.gz", SOURCE, data_dir)
+        images, labels = read_idx(images_path, axes=3), read_idx(labels_path, axes=1)
+        if len(images) != len(labels):
+            raise InputError(f"{images_path} holds {len(images)} images but {labels_path} holds {len(labels)} labels; download both again from {SOURCE}")
+        if labels.max(initial=0) > 9:
+            raise InputError(f"{labels_path} holds the label {labels.max()}, but a digit is 0 to 9; download it again from {SOURCE}")
+        arrays += [images, labels.astype(np.int64)]
+    return Digits(*arrays)
+
+
+def read_idx(path, axes):
+    """The array of an idx file of unsigned bytes with that many axes.
+
+    Raises
+    ------
+    InputError
+        If the file is unreadable, not idx, of other axes, or shorter or longer than its header says.
+    """
+    opener = gzip.open if path.suffix == ".gz" else open
+    remedy = f"download it again from {SOURCE}"
+    try:
+        with opener(path, "rb") as file:
+            magic, *shape = np.frombuffer(file.read(4 * (1 + axes)), ">u4").tolist() or [0]
+            if magic != 0x800 + axes:
+                raise InputError(f"{path} is not an idx file of {axes}-axis byte arrays: its magic number is {magic:#010x}, not {0x800 + axes:#010x}; {remedy}")
+            size = prod(shape) if len(shape) == axes else LARGEST
+            if size >= LARGEST:
+                raise InputError(f"the header of {path} claims an array of shape {tuple(shape)}, which no such file has; {remedy}")
+            content = file.read(size + 1)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} can not be read ({error}); {remedy}") from error
+    if len(content) != size:
+        found = "more" if len(content) > size else f"only {len(content)}"
+        raise InputError(f"{path} should hold {size} bytes after its header but holds {found}; {remedy}")
+    return np.frombuffer(content, np.uint8).reshape(shape)

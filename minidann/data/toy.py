@@ -1,0 +1,39 @@
+"""Two-dimensional toy domains."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.datasets import make_blobs
+
+
+class Points(NamedTuple):
+    """``x`` float32 (N, 2), ``y`` int64 (N,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+def make_blobs_pair(n=300, *, seed=0, cluster_std=0.2):
+    """(source, target) of tf-dann's Blobs: two classes each, the target moved down and to the right.
+
+        source    class 0 around (0, 0), class 1 around (0, 1)
+        target    class 0 around (1, -1), class 1 around (1, 0)
+
+    In the source y alone tells the classes apart, and so does every a x + y; on the target only a = 1
+    does, for x + y is the one such direction in which the two domains coincide.
+
+    Parameters
+    ----------
+    n : int
+        Points in each domain.
+    seed : int
+    cluster_std : float
+        Standard deviation of a blob in each direction.
+
+    Returns
+    -------
+    (Points, Points)
+    """
+    rng = np.random.RandomState(seed)  # make_blobs takes no Generator
+    pairs = (make_blobs(n, centers=centers, cluster_std=cluster_std, random_state=rng) for centers in ([[0, 0], [0, 1]], [[1, -1], [1, 0]]))
+    return tuple(Points(x.astype(np.float32), y.astype(np.int64)) for x, y in pairs)

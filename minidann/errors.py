@@ -1,0 +1,9 @@
+"""What can go wrong through no fault of the code. Each message is one sentence that names the value and the remedy."""
+
+
+class InputError(ValueError):
+    """A file, an option or an array that can not be used."""
+
+
+class TrainingError(ArithmeticError):
+    """A loss that is no longer a finite number."""

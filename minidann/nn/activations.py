@@ -1,0 +1,50 @@
+"""Functions of one number each, applied to every element, and Flatten.
+
+    ReLU      y = max(x, 0)             dy/dx = 1 where x > 0, else 0      dx = dy * [x > 0]
+    Sigmoid   y = 1 / (1 + exp(-x))     dy/dx = y (1 - y)                  dx = dy * y * (1 - y)
+    Flatten   (N, H, W, C) -> (N, H W C), a change of shape only           dx = dy in x's shape
+
+Shapes are free: y, dx and dy have the shape of x (but for Flatten). At exactly x = 0 the ReLU has
+no derivative; like everyone we take 0 there.
+"""
+
+from minidann.backend import array_module
+from minidann.nn.layer import Layer
+
+
+class ReLU(Layer):
+    """Rectified linear unit, y = max(x, 0)."""
+
+    def forward(self, x, train=False):
+        self._positive = x > 0
+        return array_module(x).maximum(x, 0)
+
+    def backward(self, dy):
+        return dy * self._positive
+
+
+class Sigmoid(Layer):
+    """Logistic function, y = 1 / (1 + exp(-x))."""
+
+    def forward(self, x, train=False):
+        self._y = sigmoid(x)
+        return self._y
+
+    def backward(self, dy):
+        return dy * self._y * (1 - self._y)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x)), written with tanh, which saturates where exp would overflow."""
+    return 0.5 * (1 + array_module(x).tanh(0.5 * x))
+
+
+class Flatten(Layer):
+    """(N, ...) to (N, product of the rest), in C order."""
+
+    def forward(self, x, train=False):
+        self._shape = x.shape
+        return x.reshape(len(x), -1)
+
+    def backward(self, dy):
+        return dy.reshape(self._shape)

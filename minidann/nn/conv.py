@@ -1,0 +1,147 @@
+"""Convolution (as in all deep learning: cross-correlation) of images, as a matrix product.
+
+    y[n, u, v, m] = b[m] + sum_{i, j, c} x[n, s u + i, s v + j, c] W[i, j, c, m]
+
+    x (N, H, W, C) with its border   W (KH, KW, C, M)   b (M,)   y (N, OH, OW, M)   stride s
+
+Write each window of the image as one row, KH KW C numbers long ("im2col"). Then the sum over
+(i, j, c) is one matrix product, and the layer is a Dense layer on windows:
+
+    columns = im2col(x)                 (N OH OW, KH KW C)
+    y = columns W + b                   W seen as (KH KW C, M)
+
+so its gradients are those of Dense, with one step more: windows overlap, a pixel lies in several
+of them, and by the chain rule its gradient is the *sum* over all of them. That sum, the adjoint
+of im2col, is "col2im":
+
+    dW = columns^T dy        db = dy summed over N, OH, OW        dx = col2im(dy W^T)
+
+At stride 1 the same dx is again a convolution, of dy with the kernel turned by 180 degrees and its
+in and out exchanged: put u = a - i into dx[n, a] = sum_{i, m} dy[n, a - i, m] W[i, c, m]. It reads
+where col2im adds, which made it a quarter faster, so that is what runs where it can.
+
+The matrix of windows is KH KW times larger than the image. It is made a few images at a time in one
+buffer that stays in the processor's cache, never for the whole batch: half to a third of the time.
+
+Source: Dumoulin & Visin, A guide to convolution arithmetic for deep learning (2016); im2col:
+Chellapilla et al., High performance convolutional neural networks for document processing (2006).
+"""
+
+from math import prod
+
+import numpy as np
+
+from minidann.backend import array_module
+from minidann.nn import windows
+from minidann.nn.initializers import he_normal
+from minidann.nn.layer import Layer
+
+BLOCK_BYTES = 4 << 20  # windows unfolded at a time; a GPU, which has no such cache, takes the whole batch
+
+
+class Conv2D(Layer):
+    """Convolution of (N, H, W, C) images with M kernels.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        C and M above.
+    kernel_size, stride : int or (int, int)
+        (height, width) in pixels.
+    padding : "same", "valid" or int
+        See :mod:`minidann.nn.windows`. The border is zeros.
+    rng : numpy.random.Generator
+        Draws the initial weights.
+    init : function (rng, shape) -> (W, b)
+        See :mod:`minidann.nn.initializers`.
+    """
+
+    def __init__(self, in_channels, out_channels, kernel_size, *, stride=1, padding="same", rng, init=he_normal):
+        super().__init__()
+        self.kernel, self.stride, self.padding = windows.pair(kernel_size), windows.pair(stride), padding
+        self.params["W"], self.params["b"] = init(rng, (*self.kernel, in_channels, out_channels))
+        self._scratch = None
+
+    def forward(self, x, train=False):
+        self._border = windows.border(self.padding, x.shape[1:3], self.kernel, self.stride)
+        self._padded = windows.pad(x, self._border)
+        y = self._correlate(self._padded, self.params["W"], self.stride)
+        y += self.params["b"]
+        return y
+
+    def backward(self, dy):
+        self.parameter_gradients(dy)
+        W = self.params["W"]
+        # the border that dy needs so that the turned kernel visits every pixel of x and none of x's own border
+        turned_border = [(k - 1 - before, k - 1 - after) for k, (before, after) in zip(self.kernel, self._border)]
+        if self.stride == (1, 1) and min(min(turned_border)) >= 0:
+            turned = W[::-1, ::-1].transpose(0, 1, 3, 2)  # (KH, KW, M, C)
+            return self._correlate(windows.pad(dy, turned_border), turned, (1, 1))
+        dcolumns = dy.reshape(-1, dy.shape[3]) @ W.reshape(-1, W.shape[3]).T  # (N OH OW, KH KW C)
+        return windows.crop(col2im(dcolumns, self._padded.shape, self.kernel, self.stride), self._border)
+
+    def parameter_gradients(self, dy):
+        W = self.params["W"]
+        dW = 0
+        for block in self._blocks(dy, W):
+            columns = self._unfold(self._padded[block], self.kernel, self.stride)
+            dW = dW + columns.T @ dy[block].reshape(-1, dy.shape[3])
+        self.grads["W"] = dW.reshape(W.shape)
+        self.grads["b"] = dy.sum(axis=(0, 1, 2))
+
+    def _correlate(self, padded, W, stride):
+        """im2col and one matrix product, block by block: (N, OH, OW, M)."""
+        xp = array_module(padded)
+        out_h, out_w = windows.count(padded.shape[1:3], W.shape[:2], stride)
+        y = xp.empty((len(padded), out_h, out_w, W.shape[3]), dtype=xp.result_type(padded, W))
+        matrix = W.reshape(-1, W.shape[3])  # (KH KW C, M)
+        for block in self._blocks(y, W):
+            columns = self._unfold(padded[block], W.shape[:2], stride)
+            xp.matmul(columns, matrix, out=y[block].reshape(-1, W.shape[3]))
+        return y
+
+    def _unfold(self, padded, kernel, stride):
+        """im2col into the layer's own buffer, made once and used again for every block and step."""
+        rows = len(padded) * prod(windows.count(padded.shape[1:3], kernel, stride))
+        size = rows * prod(kernel) * padded.shape[3]
+        if self._scratch is None or self._scratch.size < size or self._scratch.dtype != padded.dtype:
+            self._scratch = array_module(padded).empty(size, dtype=padded.dtype)
+        return im2col(padded, kernel, stride, out=self._scratch[:size])
+
+    def _blocks(self, y, W):
+        """Slices over the batch such that the windows of one of them take about BLOCK_BYTES."""
+        n, out_h, out_w, _ = y.shape
+        if array_module(y) is not np:
+            return [slice(0, n)]
+        window_bytes = prod(W.shape[:3]) * y.dtype.itemsize
+        images = max(1, BLOCK_BYTES // max(1, out_h * out_w * window_bytes))
+        return [slice(start, start + images) for start in range(0, n, images)]
+
+
+def im2col(padded, kernel, stride, out=None):
+    """Every window of every image as one row.
+
+    (N, H, W, C) -> (N OH OW, KH KW C), a copy, into the memory of ``out`` if given.
+    ``kernel`` and ``stride`` are (height, width) in pixels.
+    """
+    xp = array_module(padded)
+    views = xp.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))[:, :: stride[0], :: stride[1]]
+    views = views.transpose(0, 1, 2, 4, 5, 3)  # (N, OH, OW, C, KH, KW) -> (N, OH, OW, KH, KW, C)
+    if out is None:
+        out = xp.empty(views.size, dtype=padded.dtype)
+    xp.copyto(out.reshape(views.shape), views)
+    return out.reshape(prod(views.shape[:3]), prod(views.shape[3:]))
+
+
+def col2im(columns, shape, kernel, stride):
+    """The adjoint of im2col: every row is added back to where its window came from.
+
+    (N OH OW, KH KW C) -> ``shape`` = (N, H, W, C), the image with its border.
+    """
+    out_h, out_w = windows.count(shape[1:3], kernel, stride)
+    columns = columns.reshape(shape[0], out_h, out_w, *kernel, shape[3])
+    image = array_module(columns).zeros(shape, dtype=columns.dtype)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            image[:, i : i + stride[0] * out_h : stride[0], j : j + stride[1] * out_w : stride[1]] += columns[:, :, :, i, j]
+    return image

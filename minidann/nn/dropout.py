@@ -1,0 +1,51 @@
+"""Dropout: in training, each unit is silenced with probability ``rate``.
+
+    y = x mask / (1 - rate)         mask[...] = 1 with probability 1 - rate, else 0
+    dx = dy mask / (1 - rate)       the same mask
+
+Dividing by 1 - rate ("inverted" dropout) keeps the expected y equal to x, so evaluation is y = x.
+With ``channels=True`` one draw decides for a whole channel of an image: neighbouring pixels carry
+nearly the same number, so silencing them one by one silences nothing.
+
+Source: Srivastava et al., Dropout (JMLR 2014); channels: Tompson et al., Efficient object
+localization using convolutional networks (2015).
+"""
+
+import numpy as np
+
+from minidann.backend import array_module, to_device
+from minidann.nn.layer import Layer
+
+
+class Dropout(Layer):
+    """Silence units at random in training; do nothing in evaluation.
+
+    Parameters
+    ----------
+    rate : float
+        Probability that a unit is silenced, 0 <= rate < 1.
+    channels : bool
+        Whether to drop whole channels of (N, H, W, C) images.
+    rng : numpy.random.Generator
+        Draws the masks, one per training forward, always on the host, so that a CPU and a GPU see the same masks.
+    """
+
+    def __init__(self, rate, *, channels=False, rng):
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"the dropout rate is {rate}; it must be at least 0 and less than 1")
+        self.rate, self.channels, self.rng = rate, channels, rng
+
+    def forward(self, x, train=False):
+        self._mask = self._draw(x) if train else None
+        return x * self._mask if train else x
+
+    def backward(self, dy):
+        return dy if self._mask is None else dy * self._mask
+
+    def _draw(self, x):
+        """The mask, already divided by 1 - rate: (N, 1, ..., 1, C) for channels, else the shape of x."""
+        shape = (len(x), *(1,) * (x.ndim - 2), x.shape[-1]) if self.channels else x.shape
+        keep = self.rng.random(shape, dtype=np.float32) >= self.rate
+        mask = keep.astype(x.dtype) / (1 - self.rate)
+        return mask if array_module(x) is np else to_device(mask)

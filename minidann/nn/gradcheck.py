@@ -1,0 +1,250 @@
+"""Gradient check: is ``backward`` really the derivative of ``forward``?
+
+A derivative is a limit of differences, so a small difference must agree with it. For a scalar f,
+
+    df/dx[i] = (f(x + eps e_i) - f(x - eps e_i)) / (2 eps) + O(eps^2)
+
+The central form loses only O(eps^2), the one-sided one O(eps). Rounding adds about 1e-16 |f| / eps,
+so in float64 eps = 1e-5 leaves some ten correct digits; in float32 no eps does.
+
+A layer's y is an array, so it is made a scalar by a *random* upstream gradient R that stands for dL/dy:
+
+    L = sum(y R)        then dL/dy = R        dx, dtheta = what backward(R) must return
+
+R of ones would be blind: the outputs of a batch-norm or a softmax sum to a constant, whose gradient is 0
+however wrong backward is. The error of a gradient a against its differences n is max|a - n| / max(|a|, |n|).
+
+Differences mean nothing at a kink: keep the inputs of ReLU away from 0, those of max-pooling away from ties.
+
+    python -m minidann.nn.gradcheck                      every layer and loss
+    python -m minidann.nn.gradcheck --layer Conv2D       one of them
+    python -m minidann.nn.gradcheck --plant sign         put a bug in and see it caught
+
+Source: Goodfellow et al., Deep Learning (2016), section 11.5.
+"""
+
+import argparse
+import copy
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, GradientReversal, MaxPool2D, ReLU, Sequential, Sigmoid
+from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
+
+TOLERANCE = 1e-7
+
+
+def numerical_gradient(f, x, epsilon=1e-5):
+    """Central differences of a scalar function.
+
+    Parameters
+    ----------
+    f : function (x) -> float
+    x : float64 array
+        Moved by ``epsilon`` one element at a time, in place, and put back.
+    epsilon : float
+        Half the width of the difference, in the units of x.
+
+    Returns
+    -------
+    array, shape of x
+        df/dx.
+    """
+    gradient = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        here = x[i]
+        x[i] = here + epsilon
+        above = f(x)
+        x[i] = here - epsilon
+        below = f(x)
+        x[i] = here
+        gradient[i] = (above - below) / (2 * epsilon)
+    return gradient
+
+
+def relative_error(analytic, numerical, floor=1e-8):
+    """max|a - n| / max(|a|, |n|), over the whole array; below ``floor`` both count as zero. Not finite: infinity."""
+    difference = np.abs(analytic - numerical).max(initial=0)
+    scale = max(np.abs(analytic).max(initial=0), np.abs(numerical).max(initial=0), floor)
+    error = float(difference / scale)
+    return error if np.isfinite(error) else float("inf")
+
+
+@dataclass
+class Report:
+    """The relative error of every gradient of a layer, by name: ``"x"`` for the input, else the parameter's."""
+
+    errors: dict
+
+    @property
+    def largest(self):
+        """The largest of the errors."""
+        return max(self.errors.values())
+
+    def passed(self, tolerance=TOLERANCE):
+        """Whether every error is at most ``tolerance``."""
+        return self.largest <= tolerance
+
+
+def check_layer(layer, x, *, train=True, seed=0, epsilon=1e-5, input_factor=1.0):
+    """Compare every gradient of a layer with central differences, in float64.
+
+    The check works on copies: neither ``layer`` nor ``x`` changes. Each forward pass of a difference
+    starts from the same copy, so a dropout mask is the same on both sides of it.
+
+    Parameters
+    ----------
+    layer : Layer
+    x : array
+        An input, away from kinks and ties. Converted to float64, as are the parameters.
+    train : bool
+        Which mode to check.
+    seed : int
+        Of the random upstream gradient.
+    epsilon : float
+        See :func:`numerical_gradient`.
+    input_factor : float
+        What dL/dx is, in units of the true one: 1, but -lam for a GradientReversal, whose backward is not its derivative.
+
+    Returns
+    -------
+    Report
+    """
+    layer = copy.deepcopy(layer).convert(lambda array: array.astype(np.float64))
+    x = np.array(x, dtype=np.float64)
+    upstream = np.random.default_rng(seed).standard_normal(copy.deepcopy(layer).forward(x, train).shape)
+
+    def loss(_):
+        return float((copy.deepcopy(layer).forward(x, train) * upstream).sum())
+
+    worker = copy.deepcopy(layer)
+    worker.forward(x, train)
+    errors = {"x": relative_error(worker.backward(upstream), input_factor * numerical_gradient(loss, x, epsilon))}
+    for name, parameter in layer.params.items():
+        errors[name] = relative_error(worker.grads[name], numerical_gradient(loss, parameter, epsilon))
+    return Report(errors)
+
+
+def check_loss(loss, logits, targets, epsilon=1e-5):
+    """Compare the gradient that a loss returns with central differences, in float64: a Report with one error, ``"logits"``."""
+    logits = np.array(logits, dtype=np.float64)
+    _, analytic = loss(logits, targets)
+    return Report({"logits": relative_error(analytic, numerical_gradient(lambda z: float(loss(z, targets)[0]), logits, epsilon))})
+
+
+def away_from_kinks(rng, shape):
+    """Distinct numbers in [-1, 1] in random order, no two closer than a difference can bridge, none at 0."""
+    size = int(np.prod(shape))
+    return rng.permutation((np.arange(size) + 0.5) / size * 2 - 1 + 1e-3 / size).reshape(shape)
+
+
+def cases(rng):
+    """(name, check) of every layer and loss in small; ``check(plant)`` runs it, through ``plant`` if one is given."""
+
+    def layer(instance, shape, **options):
+        x = away_from_kinks(rng, shape)
+        return lambda plant: check_layer(plant(instance) if plant else instance, x, **options)
+
+    def loss(function, logits, targets):
+        return lambda plant: check_loss(plant_loss(function, plant) if plant else function, logits, targets)
+
+    image = (4, 6, 5, 2)
+    labels = rng.integers(0, 4, 5)
+    return [
+        ("Dense", "4 -> 3", layer(Dense(4, 3, rng=rng), (5, 4))),
+        ("Conv2D", '3x3, "same"', layer(Conv2D(2, 3, 3, rng=rng), image)),
+        ("Conv2D", '3x2, stride 2, "valid"', layer(Conv2D(2, 3, (3, 2), stride=2, padding="valid", rng=rng), image)),
+        ("Conv2D", "3x3, stride 1x2, padding 2", layer(Conv2D(2, 3, 3, stride=(1, 2), padding=2, rng=rng), image)),
+        ("MaxPool2D", "2x2", layer(MaxPool2D(2), image)),
+        ("MaxPool2D", '3x3, stride 2, "same"', layer(MaxPool2D(3, stride=2, padding="same"), image)),
+        ("ReLU", "", layer(ReLU(), (5, 4))),
+        ("Sigmoid", "", layer(Sigmoid(), (5, 4))),
+        ("Flatten", "", layer(Flatten(), image)),
+        ("BatchNorm", "(N, C)", layer(BatchNorm(4), (6, 4))),
+        ("BatchNorm", "(N, H, W, C)", layer(BatchNorm(2), image)),
+        ("BatchNorm", "two parts", layer(BatchNorm(2, parts=2), image)),
+        ("BatchNorm", "evaluation", layer(BatchNorm(4), (6, 4), train=False)),
+        ("Dropout", "", layer(Dropout(0.4, rng=rng), (5, 4))),
+        ("Dropout", "channels", layer(Dropout(0.4, channels=True, rng=rng), image)),
+        ("GradientReversal", "times -lam", layer(GradientReversal(0.7), (5, 4), input_factor=-0.7)),
+        ("Sequential", "Dense, Sigmoid, BatchNorm, Dense", layer(Sequential([Dense(4, 6, rng=rng), Sigmoid(), BatchNorm(6), Dense(6, 3, rng=rng)]), (5, 4))),
+        ("softmax_cross_entropy", "4 classes", loss(softmax_cross_entropy, rng.standard_normal((5, 4)), labels)),
+        ("binary_cross_entropy", "", loss(binary_cross_entropy, rng.standard_normal((5, 1)), rng.integers(0, 2, 5))),
+    ]
+
+
+# The classic mistakes. Each takes the right gradient g of a batch of N and returns the wrong one.
+PLANTS = {
+    "sign": ("a minus sign forgotten", lambda g, upstream: -g),
+    "scale": ("divided by the batch size once too often", lambda g, upstream: g / len(upstream)),
+    "transpose": ("a matrix taken the wrong way round", lambda g, upstream: g.T.reshape(g.shape)),
+    "zero": ("a gradient that was never filled in", lambda g, upstream: 0 * g),
+    "shift": ("an index off by one", lambda g, upstream: np.roll(g, 1)),
+}
+
+
+def plant_layer(bug):
+    """A function that puts the bug into a copy of a layer: every gradient it computes goes through ``bug``."""
+
+    def plant(layer):
+        layer = copy.deepcopy(layer)
+        right = type(layer).backward
+
+        def backward(self, dy):
+            dx = right(self, dy)
+            for leaf in self.leaves():
+                leaf.grads.update({name: bug(g, dy) for name, g in leaf.grads.items()})
+            return bug(dx, dy)
+
+        layer.__class__ = type(type(layer).__name__, (type(layer),), {"backward": backward})
+        return layer
+
+    plant.bug = bug
+    return plant
+
+
+def plant_loss(loss, plant):
+    """The loss with the bug in its gradient."""
+
+    def planted(logits, targets):
+        value, dlogits = loss(logits, targets)
+        return value, plant.bug(dlogits, logits)
+
+    return planted
+
+
+def main(argv=None):
+    """Print the table; exit status 1 if a gradient is wrong."""
+    checks = cases(np.random.default_rng(0))
+    names = list(dict.fromkeys(name for name, _, _ in checks))
+    parser = argparse.ArgumentParser(
+        prog="python -m minidann.nn.gradcheck",
+        description="Compare every hand-written gradient with central differences in float64, against a random upstream gradient.",
+        epilog="Exit status: 0 if every relative error is within the tolerance, else 1 (so always 1 when a planted bug is caught).",
+    )
+    parser.add_argument("--layer", choices=names, metavar="NAME", help=f"check only this one of: {', '.join(names)}")
+    bugs = "; ".join(f"{name}: {what}" for name, (what, _) in PLANTS.items())
+    parser.add_argument("--plant", choices=PLANTS, metavar="BUG", help=f"put a known bug into every backward and see it caught ({bugs})")
+    parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="largest relative error that passes (default: %(default)s)")
+    args = parser.parse_args(argv)
+
+    plant = plant_layer(PLANTS[args.plant][1]) if args.plant else None
+    failures = 0
+    print(f"{'layer or loss':<22} {'case':<34} {'gradient of':<12} {'largest relative error':>22}")
+    for name, case, check in checks:
+        if args.layer in (None, name):
+            for of, error in check(plant).errors.items():
+                wrong = error > args.tolerance
+                failures += wrong
+                print(f"{name:<22} {case:<34} {of:<12} {error:>22.1e}  {'WRONG' if wrong else 'ok'}")
+    if args.plant:
+        print(f"\nPlanted: {PLANTS[args.plant][0]}. The check {f'caught it in {failures} gradients' if failures else 'did not notice'}.")
+    else:
+        print(f"\n{failures} wrong gradients." if failures else f"\nEvery gradient agrees with its differences to {args.tolerance:g}.")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

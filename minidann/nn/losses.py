@@ -1,0 +1,94 @@
+"""Losses: value and gradient together, from logits.
+
+Softmax cross-entropy, for one of K classes. logits z (N, K), labels t (N,) in 0..K-1:
+
+    p[n, k] = exp(z[n, k]) / sum_j exp(z[n, j])
+    L = mean_n -log p[n, t[n]] = mean_n (log sum_j exp(z[n, j]) - z[n, t[n]])
+
+    dL/dz[n, k] = (p[n, k] - [k = t[n]]) / N              "what was said minus what is true"
+
+Binary cross-entropy, for yes or no. logits z, targets t in [0, 1], both (N,) or (N, 1):
+
+    p = sigmoid(z)          L = mean(-t log p - (1 - t) log(1 - p)) = mean(max(z, 0) - z t + log(1 + exp(-|z|)))
+    dL/dz = (p - t) / N
+
+Taking the probabilities first and their logarithm after would overflow, or meet log 0, once a logit
+is large. The forms on the right never exponentiate a positive number: finite at z = +-10,000.
+
+``reduction="sum"`` leaves out the division by N, in value and gradient alike.
+"""
+
+from minidann.backend import array_module
+from minidann.nn.activations import sigmoid
+
+
+def softmax_cross_entropy(logits, labels, reduction="mean"):
+    """Cross-entropy of ``softmax(logits)`` against integer labels.
+
+    Parameters
+    ----------
+    logits : array (N, K), K >= 2
+    labels : integer array (N,)
+        Each in 0..K-1. Not looked at one by one here, for that would wait for a GPU at every step:
+        :func:`minidann.train.fit` does it once, before the first step.
+    reduction : "mean" or "sum"
+
+    Returns
+    -------
+    loss : 0-d array
+    dlogits : array (N, K)
+        The gradient of ``loss`` with respect to ``logits``.
+
+    Raises
+    ------
+    ValueError
+        For K = 1, where the softmax is the constant 1, and for unequal lengths.
+    """
+    if logits.shape[1] < 2:
+        raise ValueError("a softmax over one unit is always 1; use two units, or binary_cross_entropy for one")
+    if len(logits) != len(labels):
+        raise ValueError(f"there are {len(logits)} rows of logits but {len(labels)} labels")
+    xp = array_module(logits)
+    rows = xp.arange(len(logits))
+    shifted = logits - logits.max(axis=1, keepdims=True)  # p stays the same; the largest is now 0
+    exp = xp.exp(shifted)
+    total = exp.sum(axis=1, keepdims=True)  # (N, 1)
+    loss = (xp.log(total[:, 0]) - shifted[rows, labels]).sum()
+    dlogits = exp / total
+    dlogits[rows, labels] -= 1
+    return _reduce(loss, dlogits, reduction)
+
+
+def binary_cross_entropy(logits, targets, reduction="mean"):
+    """Cross-entropy of ``sigmoid(logits)`` against targets in [0, 1].
+
+    Parameters
+    ----------
+    logits : array (N,) or (N, 1)
+    targets : array (N,) or (N, 1)
+    reduction : "mean" or "sum"
+
+    Returns
+    -------
+    loss : 0-d array
+    dlogits : array, shape of ``logits``
+
+    Raises
+    ------
+    ValueError
+        If there are not as many targets as logits (they would silently broadcast to N x N).
+    """
+    if logits.size != targets.size:
+        raise ValueError(f"there are {logits.size} logits but {targets.size} targets")
+    xp = array_module(logits)
+    targets = targets.reshape(logits.shape).astype(logits.dtype)
+    loss = (xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))).sum()
+    return _reduce(loss, sigmoid(logits) - targets, reduction)
+
+
+def _reduce(loss, dlogits, reduction):
+    if reduction == "sum":
+        return loss, dlogits
+    if reduction != "mean":
+        raise ValueError(f'reduction is {reduction!r}; it must be "mean" or "sum"')
+    return loss / len(dlogits), dlogits / len(dlogits)

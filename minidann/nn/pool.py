@@ -1,0 +1,71 @@
+"""Max pooling: each window of an image is replaced by its largest pixel, channel by channel.
+
+    y[n, u, v, c] = max_{i, j} x[n, s u + i, s v + j, c]        i < KH, j < KW
+
+    x (N, H, W, C) with its border   y (N, OH, OW, C)   stride s
+
+The maximum moves one for one with the pixel that attains it and not at all with the others, so dy
+goes to that pixel. Windows may overlap (3/2): a pixel that wins in several collects from each.
+
+    dx[n, a, b, c] = sum of dy[n, u, v, c] over the windows (u, v) that (a, b) won
+
+Ties: after a ReLU many windows are all zeros. Exactly one pixel, the first in reading order, takes
+the gradient; if all of them did, the window would send back more than it received. The border is
+-infinity, so that it never wins.
+"""
+
+import numpy as np
+
+from minidann.backend import array_module
+from minidann.nn import windows
+from minidann.nn.layer import Layer
+
+
+class MaxPool2D(Layer):
+    """Maximum over windows of an (N, H, W, C) image.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int)
+        (height, width) of a window, in pixels.
+    stride : int or (int, int), optional
+        How far the window moves; by default its own size, so that windows do not overlap.
+    padding : "valid", "same" or int
+        See :mod:`minidann.nn.windows`; an int must be smaller than the window, or a window could hold border only.
+    """
+
+    def __init__(self, pool_size, *, stride=None, padding="valid"):
+        super().__init__()
+        self.window = windows.pair(pool_size)
+        self.stride = self.window if stride is None else windows.pair(stride)
+        self.padding = padding
+        if isinstance(padding, int) and padding >= min(self.window):
+            raise ValueError(f"padding {padding} is not smaller than the window {self.window}: a window could lie in the border altogether")
+
+    def forward(self, x, train=False):
+        xp = array_module(x)
+        self._border = windows.border(self.padding, x.shape[1:3], self.window, self.stride)
+        self._padded = windows.pad(x, self._border, value=-np.inf)
+        first, *rest = self._pixels(self._padded)
+        self._y = first.copy()
+        for pixel in rest:
+            xp.maximum(self._y, pixel, out=self._y)
+        return self._y
+
+    def backward(self, dy):
+        xp = array_module(dy)
+        dpadded = xp.zeros(self._padded.shape, dtype=dy.dtype)
+        unclaimed = xp.ones(dy.shape, dtype=bool)  # windows whose winner is still to be met
+        for pixel, dpixel in zip(self._pixels(self._padded), self._pixels(dpadded)):
+            won = (pixel == self._y) & unclaimed
+            dpixel += won * dy
+            unclaimed ^= won
+        return windows.crop(dpadded, self._border)
+
+    def _pixels(self, image):
+        """Pixel (i, j) of every window at once, for each (i, j): views of shape (N, OH, OW, C)."""
+        out_h, out_w = windows.count(image.shape[1:3], self.window, self.stride)
+        (step_h, step_w), (height, width) = self.stride, self.window
+        for i in range(height):
+            for j in range(width):
+                yield image[:, i : i + step_h * out_h : step_h, j : j + step_w * out_w : step_w]
