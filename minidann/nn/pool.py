@@ -16,7 +16,7 @@ the gradient; if all of them did, the window would send back more than it receiv
 
 import numpy as np
 
-from minidann.backend import array_module
+from minidann.backend import array_module, in_threads, parts
 from minidann.nn import windows
 from minidann.nn.layer import Layer
 
@@ -46,20 +46,31 @@ class MaxPool2D(Layer):
         xp = array_module(x)
         self._border = windows.border(self.padding, x.shape[1:3], self.window, self.stride)
         self._padded = windows.pad(x, self._border, value=-np.inf)
-        first, *rest = self._pixels(self._padded)
-        self._y = first.copy()
-        for pixel in rest:
-            xp.maximum(self._y, pixel, out=self._y)
+        self._y = xp.empty((len(x), *windows.count(self._padded.shape[1:3], self.window, self.stride), x.shape[3]), dtype=x.dtype)
+
+        def maximum(part):
+            first, *rest = self._pixels(self._padded[part])
+            y = self._y[part]
+            y[...] = first
+            for pixel in rest:
+                xp.maximum(y, pixel, out=y)
+
+        in_threads(maximum, parts(len(x)))
         return self._y
 
     def backward(self, dy):
         xp = array_module(dy)
-        dpadded = xp.zeros(self._padded.shape, dtype=dy.dtype)
-        unclaimed = xp.ones(dy.shape, dtype=bool)  # windows whose winner is still to be met
-        for pixel, dpixel in zip(self._pixels(self._padded), self._pixels(dpadded)):
-            won = (pixel == self._y) & unclaimed
-            dpixel += won * dy
-            unclaimed ^= won
+        dpadded = xp.empty(self._padded.shape, dtype=dy.dtype)
+
+        def scatter(part):
+            dpadded[part] = 0
+            unclaimed = xp.ones(dy[part].shape, dtype=bool)  # windows whose winner is still to be met
+            for pixel, dpixel in zip(self._pixels(self._padded[part]), self._pixels(dpadded[part])):
+                won = (pixel == self._y[part]) & unclaimed
+                dpixel += won * dy[part]
+                unclaimed ^= won
+
+        in_threads(scatter, parts(len(dy)))
         return windows.crop(dpadded, self._border)
 
     def _pixels(self, image):
