@@ -123,7 +123,7 @@ class DANN:
 
     def predict_domain(self, x, batch_size=500):
         """The more probable domain of each example, 0 source and 1 target: integers (N,)."""
-        return self._batched(lambda part: self._domain_of(self.domain_head.forward(self.features.forward(part))), x, batch_size)
+        return self._batched(lambda part: self.domain_of(self.domain_head.forward(self.features.forward(part))), x, batch_size)
 
     def transform(self, x, batch_size=500):
         """The features f = G_f(x): (N, F)."""
@@ -133,7 +133,8 @@ class DANN:
         return self.label_head.forward(self.features.forward(x))
 
     @staticmethod
-    def _domain_of(logits):
+    def domain_of(logits):
+        """The domain that each row of the domain head's output speaks for."""
         return (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
 
     @staticmethod

@@ -1,0 +1,125 @@
+"""What every experiment does beside its own recipe: options, seeds side by side, records, clear errors."""
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import sys
+import tempfile
+from datetime import datetime, timezone
+from functools import wraps
+from importlib.metadata import version
+from pathlib import Path
+
+from joblib import Parallel, delayed, parallel_config
+from tqdm import tqdm
+
+from minidann.data.store import replacing
+from minidann.errors import InputError, TrainingError
+
+PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib")
+
+
+def add_options(parser, *, out):
+    """The options that all experiments share."""
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first run (default: %(default)s); two runs with one seed are equal")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="run N seeds, from --seed upwards, and report mean and spread (default: 1)")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs side by side, each on one core (default: 1, on all cores)")
+    parser.add_argument("--lam", type=finite, metavar="X", help="a constant lambda instead of the paper's schedule 2/(1+exp(-10p))-1")
+    parser.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help="folder for results and figures (default: %(default)s)")
+
+
+def positive(text):
+    """argparse type: an integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+def finite(text):
+    """argparse type: a finite number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
+def clear_errors(main):
+    """Make a ``main`` end a user's mistake, a damaged file or a full disk with one sentence and exit status 1."""
+
+    @wraps(main)
+    def wrapped(argv=None):
+        try:
+            return main(argv)
+        except (InputError, TrainingError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+    return wrapped
+
+
+def writable(folder):
+    """Make the folder and try it now, not after an hour of training.
+
+    Raises
+    ------
+    InputError
+        If nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise InputError(f"nothing can be written to {folder} ({error.strerror}); choose another folder with --out") from error
+
+
+def run_all(run, tasks, jobs, description):
+    """``run(*task, row)`` for every task; yields the results as they come.
+
+    With one job the tasks run here, one after another, on all cores, and ``row`` is None. With several they run in
+    as many processes of one BLAS thread each, and ``row`` is the line of the terminal for the task's progress bar.
+    """
+    if jobs == 1:
+        yield from (run(*task, None) for task in tasks)
+        return
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        results = pool(delayed(run)(*task, 1 + i % jobs) for i, task in enumerate(tasks))
+        yield from tqdm(results, total=len(tasks), desc=description, unit="run", dynamic_ncols=True)
+
+
+def summarize(values):
+    """Mean, sd (of a sample, 0 for one value), minimum and number of some figures."""
+    sd = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"mean": statistics.fmean(values), "sd": sd, "min": min(values), "n": len(values)}
+
+
+def spread(values):
+    """``.942 +- .020``, or the one value alone."""
+    figures = summarize(values)
+    return f"{figures['mean']:.4f}" + (f" +- {figures['sd']:.4f}" if figures["n"] > 1 else "")
+
+
+def save_results(path, program, args, runs):
+    """Write a JSON record: what was asked, on what, and every run's figures."""
+    record = {
+        "program": f"python -m minidann.{program}",
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "environment": environment(),
+        "runs": runs,
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def environment():
+    """Versions and machine, for the record."""
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        **{name: version(name) for name in PACKAGES},
+    }

@@ -1,0 +1,146 @@
+"""The training loop: batches in, gradients, one step of the optimizer; a record and a progress bar beside it."""
+
+import csv
+import math
+import sys
+
+import numpy as np
+from tqdm import tqdm
+
+from minidann.backend import threads, to_host
+from minidann.data.store import replacing
+from minidann.errors import InputError, TrainingError
+
+METHODS = ("dann", "label", "domain")
+
+
+class History(list):
+    """What training recorded: a list of rows, each a dict with the same keys.
+
+    ``step`` steps taken, ``p`` progress of the last of them, its ``lam`` and ``learning_rate``; ``label_loss``
+    and ``domain_loss`` averaged over the steps since the row before; then whatever ``fit`` was given to monitor.
+    """
+
+    def save(self, path):
+        """Write the rows as a CSV file with a header."""
+        with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self[0]) if self else ["step"])
+            writer.writeheader()
+            writer.writerows(self)
+
+
+def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="dann", average=None, monitor=None, every=100, history=None, bar=None):
+    """Train a DANN.
+
+    Parameters
+    ----------
+    dann : DANN
+    optimizer : Optimizer
+        Holds the networks that ``method`` trains; its learning rate is set at each step.
+    source : Batches of (x, y)
+    target : Batches of (x,)
+        Not used by the method ``"label"``.
+    steps : int
+        Number of batches.
+    lam, learning_rate : function (p) -> float
+        Schedules over the progress p = step / steps, 0 <= p < 1.
+    method : str
+        ``"dann"``: L_y and the reversed L_d. ``"label"``: L_y alone, no adaptation. ``"domain"``: L_d alone.
+    average : WeightAverage, optional
+        Takes in the weights of the second half of the steps, and replaces the last ones by their mean at the end.
+    monitor : function () -> dict, optional
+        Called at every row of the history; its numbers are recorded and nothing is decided by them.
+    every : int
+        Steps from one row of the history to the next.
+    history : History, optional
+        Receives the rows, so that a caller who is interrupted still has them.
+    bar : tqdm, optional
+        A progress bar to advance; by default one of its own.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    InputError
+        If ``steps`` is not positive, a schedule's value is not finite or a label is not a class of the label head.
+    TrainingError
+        If a loss is no longer finite.
+    """
+    if steps < 1:
+        raise InputError(f"the number of steps is {steps}; it must be at least 1")
+    if method not in METHODS:
+        raise InputError(f"the method is {method!r}; choose one of {', '.join(METHODS)}")
+    if method != "domain":
+        check_labels(dann, source)
+    history = History() if history is None else history
+    sums = np.zeros(2)
+    with threads(), bar or progress_bar(steps) as bar:
+        for step in range(steps):
+            p = step / steps
+            strength = 0.0 if method == "label" else schedule_value("lam", lam, p)
+            optimizer.learning_rate = schedule_value("learning rate", learning_rate, p)
+            losses = gradients(dann, method, source, target, strength)
+            optimizer.step()
+            sums += losses
+            if average and 2 * step >= steps:
+                average.update()
+            done = step + 1
+            if done % every and done < steps:
+                continue
+            mean_losses = to_host(sums) / ((done - 1) % every + 1)
+            if not np.isfinite(mean_losses).all():
+                raise TrainingError(
+                    f"a loss became {mean_losses.sum()} by step {done} (learning rate {optimizer.learning_rate:.3g}, lam {strength:.3g}); lower the learning rate or lam"
+                )
+            if average and done == steps:
+                average.apply()
+            row = {"step": done, "p": p, "lam": strength, "learning_rate": optimizer.learning_rate}
+            row |= {"label_loss": float(mean_losses[0]), "domain_loss": float(mean_losses[1])} | (monitor() if monitor else {})
+            history.append(row)
+            sums[:] = 0
+            bar.set_postfix(short(row), refresh=False)
+            bar.update(done - bar.n)
+    return history
+
+
+def gradients(dann, method, source, target, lam):
+    """Draw a batch and set the gradients that the method follows."""
+    if method == "label":
+        return dann.label_step(*next(source))
+    x_source, y_source = next(source)
+    (x_target,) = next(target)
+    if method == "domain":
+        return dann.domain_step(x_source, x_target, lam)
+    return dann.step(x_source, y_source, x_target, lam)
+
+
+def schedule_value(name, schedule, p):
+    """The schedule at p, which must be a finite number."""
+    value = schedule(p)
+    if not math.isfinite(value):
+        raise InputError(f"{name} is {value} at p = {p:g}; it must be a finite number")
+    return value
+
+
+def check_labels(dann, source):
+    """Refuse labels that the label head has no unit for: they would index the wrong logit without a word."""
+    x, y = source.arrays
+    example = source.prepare(x[:1]) if source.prepare else x[:1]
+    classes = dann.label_head.forward(dann.features.forward(example)).shape[1]
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= classes:
+        raise InputError(f"the labels run from {low} to {high}, but the label head has units for 0 to {classes - 1}; correct the labels or widen the head")
+
+
+def progress_bar(steps, description="", row=None):
+    """A bar over ``steps``; on line ``row`` of the terminal if several run at once. Into a file it writes twice a minute."""
+    interval = 0.1 if sys.stderr.isatty() else 30
+    return tqdm(total=steps, desc=description, unit="step", dynamic_ncols=True, position=row, leave=row is None, mininterval=interval)
+
+
+def short(row):
+    """The losses and accuracies of a row, for the progress bar."""
+    names = {"label_loss": "L_y", "domain_loss": "L_d", "source_class": "source", "target_class": "target", "lam": "lam"}
+    return {shown: f"{row[name]:.3f}" for name, shown in names.items() if row.get(name)}
