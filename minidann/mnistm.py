@@ -172,4 +172,6 @@ def table(records):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from minidann import mnistm  # by its real name, under which worker processes find it
+
+    sys.exit(mnistm.main())
