@@ -7,7 +7,7 @@ import platform
 import statistics
 import sys
 import tempfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
@@ -76,19 +76,22 @@ def writable(folder):
         raise InputError(f"nothing can be written to {folder} ({error.strerror}); choose another folder with --out") from error
 
 
-def run_all(run, tasks, jobs, description):
-    """``run(*task, row)`` for every task; yields the results as they come.
+def run_all(run, tasks, jobs):
+    """``run(*task, row)`` for every task; yields the results as they come, with a bar that counts them.
 
-    With one job the tasks run here, one after another, on all cores, and ``row`` is None. With several they run in
-    as many processes of one BLAS thread each, and ``row`` is the line of the terminal for the task's progress bar.
+    With one job the tasks run here, one after another, on all cores; with several, in as many processes of one BLAS
+    thread each. ``row`` is the line of the terminal for the task's own progress bar: None, the only one, if there is one task.
     """
-    if jobs == 1:
-        yield from (run(*task, None) for task in tasks)
+    if len(tasks) == 1:
+        yield run(*tasks[0], None)
         return
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    if jobs == 1:
+        results = (run(*task, 1) for task in tasks)
+    else:
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
         results = pool(delayed(run)(*task, 1 + i % jobs) for i, task in enumerate(tasks))
-        yield from tqdm(results, total=len(tasks), desc=description, unit="run", dynamic_ncols=True)
+    yield from tqdm(results, total=len(tasks), desc="runs", unit="run", dynamic_ncols=True)
 
 
 def summarize(values):
@@ -108,12 +111,18 @@ def save_results(path, program, args, runs):
     record = {
         "program": f"python -m minidann.{program}",
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(),
         "runs": runs,
     }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def save_figure(figure, path):
+    """Write a figure whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
 
 
 def environment():

@@ -29,7 +29,7 @@ from minidann import plots
 from minidann.backend import threads
 from minidann.dann import DANN
 from minidann.data import Batches, Digits, load_backgrounds, load_digits_pair, load_mnist, mnistm_pair
-from minidann.experiment import add_options, clear_errors, positive, run_all, save_results, spread, writable
+from minidann.experiment import add_options, clear_errors, positive, run_all, save_figure, save_results, spread, writable
 from minidann.metrics import evaluate
 from minidann.nn import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.initializers import truncated_normal
@@ -115,8 +115,10 @@ def parse(argv):
         "One DANN run of 8,600 steps takes six to seven minutes on two cores. Ctrl-C keeps the finished runs and the curves so far.",
     )
     parser.add_argument("--recipe", choices=RECIPES, default="tf-dann", help="network and training protocol (default: %(default)s)")
-    parser.add_argument("--method", choices=(*METHODS, "all"), default="all", help="what to train on: source labels, target labels, or source labels with adaptation (default: %(default)s)")
-    parser.add_argument("--data", choices=tuple(DEFAULT_STEPS), default="mnistm", help="mnistm: MNIST and MNIST-M; digits: scikit-learn's digits and photographs, no files needed (default: %(default)s)")
+    trained_on = "source labels, target labels, source labels with adaptation, or each of them in turn (default: %(default)s)"
+    parser.add_argument("--method", choices=(*METHODS, "all"), default="all", help=f"what to train on: {trained_on}")
+    data_sets = "MNIST and MNIST-M, or scikit-learn's own digits and photographs, which need no files (default: %(default)s)"
+    parser.add_argument("--data", choices=tuple(DEFAULT_STEPS), default="mnistm", help=data_sets)
     parser.add_argument("--data-dir", metavar="DIR", help="folder that holds mnist/ and bsds500/")
     parser.add_argument("--steps", type=positive, metavar="N", help="training steps (default: 8600, or 1500 for --data digits)")
     parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="images of each domain in a batch (default: %(default)s)")
@@ -137,7 +139,7 @@ def main(argv=None):
     tasks = [(method, seed, args) for seed in range(args.seed, args.seed + args.seeds) for method in methods]
     records, history, features = [], History(), {}
     try:
-        for record, rows, run_features in run_all(run, tasks, args.jobs, "runs"):
+        for record, rows, run_features in run_all(run, tasks, args.jobs):
             records.append(record)
             history += [{"method": record["method"], "seed": record["seed"]} | row for row in rows]
             features.setdefault(record["method"], run_features)
@@ -146,17 +148,27 @@ def main(argv=None):
             if "stopped_at" in record:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
-        finished = ", ".join(f"{r['method']} (seed {r['seed']})" for r in records if "stopped_at" not in r) or "none"
-        steps = ", ".join(f"{r['method']} at step {r['stopped_at']} of {r['steps']}" for r in records if "stopped_at" in r)
-        print(f"\nStopped{': ' + steps if steps else ''}. Runs that finished: {finished}. Kept so far: {out / 'results.json'} and {out / 'history.csv'}.", file=sys.stderr)
+        kept = f"{out / 'results.json'} and {out / 'history.csv'}" if records else "nothing"
+        print(f"\n{stopped(records)} Kept: {kept}.", file=sys.stderr)
         return 130
     print(table(records))
-    plots.image_grid({"source": source, "target": target}).savefig(out / "data.png")
-    plots.curves(history).savefig(out / "curves.png")
     compared = [method for method in methods if method != "target"] or methods
-    plots.embedding({method: features[method] for method in compared}, *(digits.y_test[:EMBEDDED] for digits in (source, target))).savefig(out / "embedding.png")
-    print(f"Written to {out}: results.json, history.csv, data.png, curves.png, embedding.png")
+    figures = {
+        "data.png": plots.image_grid({"source": source, "target": target}),
+        "curves.png": plots.curves(history),
+        "embedding.png": plots.embedding({m: features[m] for m in compared}, source.y_test[:EMBEDDED], target.y_test[:EMBEDDED]),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, out / name)
+    print(f"Written to {out}: results.json, history.csv, {', '.join(figures)}")
     return 0
+
+
+def stopped(records):
+    """What a Ctrl-C found: the runs that had finished and the one it ended."""
+    finished = ", ".join(f"{r['method']} (seed {r['seed']})" for r in records if "stopped_at" not in r) or "none"
+    ended = "".join(f" {r['method']} (seed {r['seed']}) ended after step {r['stopped_at']} of {r['steps']}." for r in records if "stopped_at" in r)
+    return f"Stopped. Runs that had finished: {finished}.{ended}"
 
 
 def table(records):

@@ -69,7 +69,7 @@ def embedding(features, y_source, y_target):
 
     ``features``: dict of method -> (N_source + N_target, F), source first.
     """
-    figure = Figure(figsize=(9, 0.4 + 4.3 * len(features)), layout="constrained")
+    figure = Figure(figsize=(9, 0.3 + 4.6 * len(features)), layout="constrained")
     panels = figure.subplots(len(features), 2, squeeze=False)
     n = len(y_source)
     parts = {"source": (slice(0, n), y_source), "target": (slice(n, None), y_target)}
@@ -85,8 +85,8 @@ def embedding(features, y_source, y_target):
         title = {"source": "source only", "dann": "DANN", "target": "trained on target"}[method]
         by_domain.set_title(f"{title}: domains")
         by_digit.set_title(f"{title}: digits (o source, ^ target)")
-        by_domain.legend(markerscale=2.5, loc="upper right")
-        by_digit.legend(markerscale=2.5, ncols=2, fontsize=8, loc="upper right")
+        for axis, size in ((by_domain, 10), (by_digit, 8)):
+            axis.legend(markerscale=2, ncols=10, fontsize=size, loc="upper center", bbox_to_anchor=(0.5, 0), columnspacing=0.6, handletextpad=0.1)
     for axis in panels.flat:
         axis.set_xticks([])
         axis.set_yticks([])
@@ -96,19 +96,22 @@ def embedding(features, y_source, y_target):
 def blobs(source, target, features):
     """The two domains and, for each regime, the first two principal components of the features.
 
-    ``features``: dict of title -> (f_source, f_target).
+    ``features``: dict of title -> (f_source, f_target). Two rows of panels; the last one holds the legend.
     """
-    figure = Figure(figsize=(3.4 * (1 + len(features)), 3.6), layout="constrained")
-    data, *panels = figure.subplots(1, 1 + len(features))
+    columns = (len(features) + 3) // 2
+    figure = Figure(figsize=(3.5 * columns, 6.6), layout="constrained")
+    data, *panels = figure.subplots(2, columns).flat
     scatter(data, source.x, source.y, target.x, target.y)
-    data.set_title("data")
-    data.set_aspect("equal")
-    data.legend(fontsize=8, loc="upper right")
+    data.set_title("the data")
     for axis, (title, (f_source, f_target)) in zip(panels, features.items()):
         pca = PCA(2).fit(np.concatenate([f_source, f_target]))
         scatter(axis, pca.transform(f_source), source.y, pca.transform(f_target), target.y)
-        axis.set_title(f"features: {title}")
-        axis.set_xlabel("1st principal component")
+        axis.set_title(f"features: {title}", fontsize=11)
+    for axis in (data, *panels[: len(features)]):
+        axis.set_aspect("equal", adjustable="datalim")
+    for axis in panels[len(features) :]:
+        axis.axis("off")
+    panels[-1].legend(*data.get_legend_handles_labels(), loc="center", fontsize=12, markerscale=1.8, frameon=False)
     return figure
 
 

@@ -3,11 +3,13 @@
 import csv
 import math
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 from tqdm import tqdm
 
 from minidann.backend import threads, to_host
+from minidann.dann import Losses
 from minidann.data.store import replacing
 from minidann.errors import InputError, TrainingError
 
@@ -55,7 +57,7 @@ def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="d
     history : History, optional
         Receives the rows, so that a caller who is interrupted still has them.
     bar : tqdm, optional
-        A progress bar to advance; by default one of its own.
+        A progress bar to advance by ``steps``; by default one of its own.
 
     Returns
     -------
@@ -75,33 +77,36 @@ def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="d
     if method != "domain":
         check_labels(dann, source)
     history = History() if history is None else history
-    sums = np.zeros(2)
-    with threads(), bar or progress_bar(steps) as bar:
+    sums = Losses()
+    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a loss that is not finite is reported below, once
+    with threads(), quiet, nullcontext(bar) if bar is not None else progress_bar(steps) as bar:
         for step in range(steps):
             p = step / steps
             strength = 0.0 if method == "label" else schedule_value("lam", lam, p)
             optimizer.learning_rate = schedule_value("learning rate", learning_rate, p)
             losses = gradients(dann, method, source, target, strength)
             optimizer.step()
-            sums += losses
+            sums = Losses(*(total + loss for total, loss in zip(sums, losses)))
             if average and 2 * step >= steps:
                 average.update()
             done = step + 1
             if done % every and done < steps:
                 continue
-            mean_losses = to_host(sums) / ((done - 1) % every + 1)
-            if not np.isfinite(mean_losses).all():
+            since = (done - 1) % every + 1  # steps since the row before
+            label_loss, domain_loss = (float(to_host(total)) / since for total in sums)
+            if not math.isfinite(label_loss + domain_loss):
                 raise TrainingError(
-                    f"a loss became {mean_losses.sum()} by step {done} (learning rate {optimizer.learning_rate:.3g}, lam {strength:.3g}); lower the learning rate or lam"
+                    f"the losses became {label_loss:g} (label) and {domain_loss:g} (domain) by step {done}, "
+                    f"at learning rate {optimizer.learning_rate:.3g} and lam {strength:.3g}; lower one of the two"
                 )
             if average and done == steps:
                 average.apply()
             row = {"step": done, "p": p, "lam": strength, "learning_rate": optimizer.learning_rate}
-            row |= {"label_loss": float(mean_losses[0]), "domain_loss": float(mean_losses[1])} | (monitor() if monitor else {})
+            row |= {"label_loss": label_loss, "domain_loss": domain_loss} | (monitor() if monitor else {})
             history.append(row)
-            sums[:] = 0
+            sums = Losses()
             bar.set_postfix(short(row), refresh=False)
-            bar.update(done - bar.n)
+            bar.update(since)
     return history
 
 

@@ -77,7 +77,8 @@ def make_mnistm(digits, backgrounds, *, seed=0, binarize=True):
     n, height, width = digits.shape
     for photograph in backgrounds:
         if photograph.shape[0] < height or photograph.shape[1] < width:
-            raise InputError(f"a background of {photograph.shape[0]}x{photograph.shape[1]} pixels is smaller than a digit of {height}x{width}; use larger photographs")
+            size = "x".join(map(str, photograph.shape[:2]))
+            raise InputError(f"a background of {size} pixels is smaller than a digit of {height}x{width}; use larger photographs")
     chance = np.random.default_rng(seed).random((n, 3))  # which photograph, top, left: a row a digit
     chosen = (chance[:, 0] * len(backgrounds)).astype(int)
     blended = np.empty((n, height, width, 3), np.uint8)

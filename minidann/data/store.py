@@ -36,8 +36,10 @@ def find(name, source, data_dir=None):
     Raises
     ------
     InputError
-        If it is in none of the folders.
+        If it is in none of the folders, or ``data_dir`` is no folder.
     """
+    if data_dir and not Path(data_dir).is_dir():
+        raise InputError(f"{data_dir} is not a folder; name the one that holds the data sets with --data-dir, or leave it out")
     for folder in folders(data_dir):
         for candidate in (name, name.removesuffix(".gz")):
             if (folder / candidate).exists():

@@ -40,7 +40,7 @@ def border(padding, image, window, stride):
         raise ValueError(f'padding is {padding!r}; it must be "same", "valid" or an integer >= 0')
     for n, k, (before, after) in zip(image, window, amounts):
         if n + before + after < k:
-            raise ValueError(f"a window of {k} pixels does not fit an image side of {n} + {before + after} of padding; use a smaller window or more padding")
+            raise ValueError(f"a window of {k} pixels does not fit an image side of {n} + {before + after} of padding; use a smaller window")
     return amounts
 
 

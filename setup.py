@@ -1,0 +1,27 @@
+"""Installs minidann: ``pip install -e .``, with the extras ``test``, ``cuda12`` and ``cuda13``."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (here / "minidann" / "__init__.py").read_text()).group(1)
+
+setup(
+    name="minidann",
+    version=version,
+    description="Domain-adversarial training of neural networks, every derivative written by hand in NumPy",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["minidann", "minidann.*"]),
+    python_requires=">=3.11",
+    # scikit-learn brings scipy, joblib and threadpoolctl, matplotlib brings Pillow: all are used and named for it
+    install_requires=["numpy>=2.0", "scikit-learn>=1.5", "scipy>=1.12", "joblib>=1.4", "threadpoolctl>=3.5", "matplotlib>=3.9", "pillow>=10", "tqdm>=4.66"],
+    extras_require={
+        "test": ["pytest>=8", "hypothesis>=6.100"],
+        "cuda12": ["cupy-cuda12x>=13.3"],
+        "cuda13": ["cupy-cuda13x>=13.6"],
+    },
+)
