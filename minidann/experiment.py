@@ -56,6 +56,9 @@ def clear_errors(main):
         except (InputError, TrainingError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("\nStopped before anything was written.", file=sys.stderr)
+            return 130
 
     return wrapped
 

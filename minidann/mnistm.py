@@ -142,7 +142,9 @@ def main(argv=None):
         for record, rows, run_features in run_all(run, tasks, args.jobs):
             records.append(record)
             history += [{"method": record["method"], "seed": record["seed"]} | row for row in rows]
-            features.setdefault(record["method"], run_features)
+            features[record["method"], record["seed"]] = run_features
+            for rows_by_run in (records, history):  # side by side they end in any order
+                rows_by_run.sort(key=lambda row: (METHODS.index(row["method"]), row["seed"]))
             save_results(out / "results.json", "mnistm", args, records)
             history.save(out / "history.csv")
             if "stopped_at" in record:
@@ -156,7 +158,7 @@ def main(argv=None):
     figures = {
         "data.png": plots.image_grid({"source": source, "target": target}),
         "curves.png": plots.curves(history),
-        "embedding.png": plots.embedding({m: features[m] for m in compared}, source.y_test[:EMBEDDED], target.y_test[:EMBEDDED]),
+        "embedding.png": plots.embedding({m: features[m, args.seed] for m in compared}, source.y_test[:EMBEDDED], target.y_test[:EMBEDDED]),
     }
     for name, figure in figures.items():
         save_figure(figure, out / name)

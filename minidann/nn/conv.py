@@ -73,7 +73,7 @@ class Conv2D(Layer):
         W = self.params["W"]
         # the border that dy needs so that the turned kernel visits every pixel of x and none of x's own border
         turned_border = [(k - 1 - before, k - 1 - after) for k, (before, after) in zip(self.kernel, self._border)]
-        if self.stride == (1, 1) and min(min(turned_border)) >= 0:
+        if self.stride == (1, 1) and min(map(min, turned_border)) >= 0:
             turned = W[::-1, ::-1].transpose(0, 1, 3, 2)  # (KH, KW, M, C)
             return correlate(windows.pad(dy, turned_border), turned, (1, 1), 0)
         dcolumns = dy.reshape(-1, dy.shape[3]) @ W.reshape(-1, W.shape[3]).T  # (N OH OW, KH KW C)
