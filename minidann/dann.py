@@ -109,7 +109,7 @@ class DANN:
     def _domain_loss(self, f, n_source, lam):
         if not math.isfinite(lam):
             raise ValueError(f"lam is {lam}; it must be a finite number")
-        self._reversal.lam = lam
+        self._reversal.lam = float(lam)  # a NumPy float64 would widen float32 gradients
         d = array_module(f).zeros(len(f), dtype=int)
         d[n_source:] = 1
         logits = self._reversed_domain_head.forward(f, train=True)

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import platform
+import signal
 import statistics
 import sys
 import tempfile
@@ -93,8 +94,14 @@ def run_all(run, tasks, jobs):
     else:
         with parallel_config(backend="loky", inner_max_num_threads=1):
             pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
-        results = pool(delayed(run)(*task, 1 + i % jobs) for i, task in enumerate(tasks))
+        results = pool(delayed(in_worker)(run, *task, 1 + i % jobs) for i, task in enumerate(tasks))
     yield from tqdm(results, total=len(tasks), desc="runs", unit="run", dynamic_ncols=True)
+
+
+def in_worker(run, *task):
+    """``run(*task)`` in a process that leaves Ctrl-C to the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return run(*task)
 
 
 def summarize(values):

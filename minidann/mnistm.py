@@ -83,20 +83,21 @@ def run(method, seed, args, row):
     record, history = {"method": method, "seed": seed, "steps": args.steps}, History()
     started = time.perf_counter()
     try:
-        fit(
-            dann,
-            SGD(dann.networks if method == "dann" else dann.networks[:2], learning_rate=0.01, momentum=0.9),
-            Batches(labelled.x_train, labelled.y_train, size=args.batch_size, rng=rng, prepare=prepare),
-            Batches(target.x_train, size=args.batch_size, rng=rng, prepare=prepare),
-            steps=args.steps,
-            lam=reversal_strength if args.lam is None else lambda p: args.lam,
-            learning_rate=learning_rate,
-            method="dann" if method == "dann" else "label",
-            monitor=lambda: evaluate(dann, *((x[:MONITORED], y[:MONITORED]) for x, y in tests), prepare),
-            every=max(10, min(200, args.steps // 20)),
-            history=history,
-            bar=progress_bar(args.steps, f"{method}, seed {seed}", row),
-        )
+        with progress_bar(args.steps, f"{method}, seed {seed}", row) as bar:
+            fit(
+                dann,
+                SGD(dann.networks if method == "dann" else dann.networks[:2], learning_rate=0.01, momentum=0.9),
+                Batches(labelled.x_train, labelled.y_train, size=args.batch_size, rng=rng, prepare=prepare),
+                Batches(target.x_train, size=args.batch_size, rng=rng, prepare=prepare),
+                steps=args.steps,
+                lam=reversal_strength if args.lam is None else lambda p: args.lam,
+                learning_rate=learning_rate,
+                method="dann" if method == "dann" else "label",
+                monitor=lambda: evaluate(dann, *((x[:MONITORED], y[:MONITORED]) for x, y in tests), prepare),
+                every=max(10, min(200, args.steps // 20)),
+                history=history,
+                bar=bar,
+            )
     except KeyboardInterrupt:
         return record | {"stopped_at": history[-1]["step"] if history else 0}, history, None
     record["seconds"] = round(time.perf_counter() - started, 1)

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import numpy as np
 from tqdm import tqdm
 
-from minidann.backend import threads, to_host
+from minidann.backend import array_module, threads, to_host
 from minidann.dann import Losses
 from minidann.data.store import replacing
 from minidann.errors import InputError, TrainingError
@@ -68,10 +68,11 @@ def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="d
     InputError
         If ``steps`` is not positive, a schedule's value is not finite or a label is not a class of the label head.
     TrainingError
-        If a loss is no longer finite.
+        If a loss or a weight is no longer finite.
     """
-    if steps < 1:
-        raise InputError(f"the number of steps is {steps}; it must be at least 1")
+    for name, number in (("number of steps", steps), ("number of steps between rows", every)):
+        if number < 1:
+            raise InputError(f"the {name} is {number}; it must be at least 1")
     if method not in METHODS:
         raise InputError(f"the method is {method!r}; choose one of {', '.join(METHODS)}")
     if method != "domain":
@@ -87,17 +88,17 @@ def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="d
             losses = gradients(dann, method, source, target, strength)
             optimizer.step()
             sums = Losses(*(total + loss for total, loss in zip(sums, losses)))
-            if average and 2 * step >= steps:
+            if average and 2 * (step + 1) > steps:
                 average.update()
             done = step + 1
             if done % every and done < steps:
                 continue
             since = (done - 1) % every + 1  # steps since the row before
             label_loss, domain_loss = (float(to_host(total)) / since for total in sums)
-            if not math.isfinite(label_loss + domain_loss):
+            if not (math.isfinite(label_loss + domain_loss) and finite_weights(dann)):
                 raise TrainingError(
-                    f"the losses became {label_loss:g} (label) and {domain_loss:g} (domain) by step {done}, "
-                    f"at learning rate {optimizer.learning_rate:.3g} and lam {strength:.3g}; lower one of the two"
+                    f"training diverged by step {done}: label loss {label_loss:g}, domain loss {domain_loss:g}, "
+                    f"learning rate {optimizer.learning_rate:.3g}, lam {strength:.3g}; lower one of the last two"
                 )
             if average and done == steps:
                 average.apply()
@@ -126,12 +127,20 @@ def schedule_value(name, schedule, p):
     value = schedule(p)
     if not math.isfinite(value):
         raise InputError(f"{name} is {value} at p = {p:g}; it must be a finite number")
-    return value
+    return float(value)
+
+
+def finite_weights(dann):
+    """Whether every parameter is a finite number: the losses of the last step do not show what that step did."""
+    arrays = (array for network in dann.networks for array in network.params.values())
+    return all(bool(array_module(array).isfinite(array).all()) for array in arrays)
 
 
 def check_labels(dann, source):
     """Refuse labels that the label head has no unit for: they would index the wrong logit without a word."""
     x, y = source.arrays
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise InputError(f"the labels are an array of {y.dtype} of shape {y.shape}; they must be integers, one for each example")
     example = source.prepare(x[:1]) if source.prepare else x[:1]
     classes = dann.label_head.forward(dann.features.forward(example)).shape[1]
     low, high = int(y.min()), int(y.max())

@@ -161,3 +161,14 @@ def test_ctrl_c_keeps_what_is_finished(small_data, tmp_path, jobs):
     record = json.loads((tmp_path / "results.json").read_text())
     assert [run for run in record["runs"] if "target_class" in run]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_target_labels_do_not_change_what_dann_learns(monkeypatch):
+    args = mnistm.parse(["--data", "digits", "--steps", "4", "--limit", "64"])
+    source, target, prepare = mnistm.load(args.data, args.limit, args.data_dir)
+    rolled = target._replace(y_train=np.roll(target.y_train, 5), y_test=np.roll(target.y_test, 5))
+    features = []
+    for labelled in (target, rolled):
+        monkeypatch.setattr(mnistm, "load", lambda *_, labelled=labelled: (source, labelled, prepare))
+        features.append(mnistm.run("dann", 0, args, None)[2])
+    np.testing.assert_array_equal(*features)

@@ -57,6 +57,8 @@ def load_mnist(data_dir=None):
         images, labels = read_idx(images_path, axes=3), read_idx(labels_path, axes=1)
         if len(images) != len(labels):
             raise InputError(f"{images_path} holds {len(images)} images but {labels_path} holds {len(labels)} labels; download both again from {SOURCE}")
+        if images.shape[1:] != (28, 28):
+            raise InputError(f"{images_path} holds images of {images.shape[1]}x{images.shape[2]} pixels, not 28x28; download it again from {SOURCE}")
         if labels.max(initial=0) > 9:
             raise InputError(f"{labels_path} holds the label {labels.max()}, but a digit is 0 to 9; download it again from {SOURCE}")
         arrays += [images, labels.astype(np.int64)]

@@ -72,9 +72,11 @@ def make_mnistm(digits, backgrounds, *, seed=0, binarize=True):
     Raises
     ------
     InputError
-        If a photograph is smaller than a digit.
+        If there is no photograph or one is smaller than a digit.
     """
     n, height, width = digits.shape
+    if not backgrounds:
+        raise InputError("there are no backgrounds to blend the digits over; give at least one photograph")
     for photograph in backgrounds:
         if photograph.shape[0] < height or photograph.shape[1] < width:
             size = "x".join(map(str, photograph.shape[:2]))

@@ -34,7 +34,7 @@ class Dropout(Layer):
         super().__init__()
         if not 0 <= rate < 1:
             raise ValueError(f"the dropout rate is {rate}; it must be at least 0 and less than 1")
-        self.rate, self.channels, self.rng = rate, channels, rng
+        self.rate, self.channels, self.rng = float(rate), channels, rng
 
     def forward(self, x, train=False):
         self._mask = self._draw(x) if train else None

@@ -68,7 +68,8 @@ def relative_error(analytic, numerical, floor=1e-8):
     """max|a - n| / max(|a|, |n|), over the whole array; below ``floor`` both count as zero. Not finite: infinity."""
     difference = np.abs(analytic - numerical).max(initial=0)
     scale = max(np.abs(analytic).max(initial=0), np.abs(numerical).max(initial=0), floor)
-    error = float(difference / scale)
+    with np.errstate(invalid="ignore"):
+        error = float(difference / scale)
     return error if np.isfinite(error) else float("inf")
 
 

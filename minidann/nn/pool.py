@@ -14,6 +14,8 @@ the gradient; if all of them did, the window would send back more than it receiv
 -infinity, so that it never wins.
 """
 
+from numbers import Integral
+
 import numpy as np
 
 from minidann.backend import array_module, in_threads, parts
@@ -39,7 +41,7 @@ class MaxPool2D(Layer):
         self.window = windows.pair(pool_size)
         self.stride = self.window if stride is None else windows.pair(stride)
         self.padding = padding
-        if isinstance(padding, int) and padding >= min(self.window):
+        if isinstance(padding, Integral) and padding >= min(self.window):
             raise ValueError(f"padding {padding} is not smaller than the window {self.window}: a window could lie in the border altogether")
 
     def forward(self, x, train=False):

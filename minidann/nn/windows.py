@@ -11,12 +11,14 @@ Padding is said in one of three ways, as in TensorFlow and PyTorch:
     int p     p pixels on every side
 """
 
+from numbers import Integral
+
 from minidann.backend import array_module
 
 
 def pair(value):
     """3 -> (3, 3); (3, 5) stays: one number stands for height and width alike."""
-    return (value, value) if isinstance(value, int) else tuple(value)
+    return (value, value) if isinstance(value, Integral) else tuple(value)
 
 
 def border(padding, image, window, stride):
@@ -34,7 +36,7 @@ def border(padding, image, window, stride):
         amounts = tuple((t // 2, t - t // 2) for t in total)
     elif padding == "valid":
         amounts = ((0, 0), (0, 0))
-    elif isinstance(padding, int) and padding >= 0:
+    elif isinstance(padding, Integral) and padding >= 0:
         amounts = ((padding, padding), (padding, padding))
     else:
         raise ValueError(f'padding is {padding!r}; it must be "same", "valid" or an integer >= 0')

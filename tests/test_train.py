@@ -1,0 +1,225 @@
+"""The training loop: what it may depend on, what it records, what it refuses."""
+
+import csv
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from minidann import DANN
+from minidann.data import Batches, make_blobs_pair
+from minidann.errors import InputError, TrainingError
+from minidann.metrics import accuracy, evaluate, predictions
+from minidann.nn import Dense, ReLU, Sequential
+from minidann.nn.optimizers import SGD, Adam, WeightAverage
+from minidann.nn.schedules import learning_rate, reversal_strength
+from minidann.train import History, fit
+
+SOURCE, TARGET = make_blobs_pair(60)
+
+
+def batches(source=SOURCE, target=TARGET, size=8, seed=0):
+    """As the programs make them: one generator for both, and no target labels."""
+    rng = np.random.default_rng(seed)
+    return Batches(source.x, source.y, size=size, rng=rng), Batches(target.x, size=size, rng=rng)
+
+
+def train(dann, optimizer=None, source=SOURCE, target=TARGET, **options):
+    options = {"steps": 12, "lam": reversal_strength, "learning_rate": lambda p: 0.01, "every": 5} | options
+    return fit(dann, optimizer or Adam(dann.networks), *batches(source, target), **options)
+
+
+def weights(*networks):
+    return np.concatenate([array.ravel() for network in networks for array in network.params.values()])
+
+
+@pytest.mark.parametrize("method", ["dann", "label", "domain"])
+def test_two_runs_with_one_seed_are_equal_bit_for_bit(make_dann, method):
+    runs = []
+    for _ in range(2):
+        dann = make_dann(dtype=np.float32)
+        optimizer = Adam(dann.networks if method == "dann" else (dann.features, dann.label_head if method == "label" else dann.domain_head))
+        runs.append((train(dann, optimizer, method=method), weights(*dann.networks)))
+    assert runs[0][0] == runs[1][0] and np.array_equal(runs[0][1], runs[1][1])
+
+
+def test_target_labels_have_no_way_in(make_dann):
+    """Whatever they are, and although they are monitored: the same losses, the same weights."""
+    runs = []
+    for y in (TARGET.y, 1 - TARGET.y):
+        dann, target = make_dann(dtype=np.float32), TARGET._replace(y=y)
+        history = train(dann, target=target, average=WeightAverage(dann.networks), monitor=lambda dann=dann, target=target: evaluate(dann, SOURCE, target))
+        runs.append((history, weights(*dann.networks)))
+    (first, first_weights), (second, second_weights) = runs
+    assert [row.pop("target_class") for row in first] != [row.pop("target_class") for row in second]
+    assert first == second and np.array_equal(first_weights, second_weights)
+
+
+def test_target_batches_that_carry_labels_are_refused(make_dann):
+    dann = make_dann()
+    labelled = Batches(TARGET.x, TARGET.y, size=8, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError):
+        fit(dann, Adam(dann.networks), batches()[0], labelled, steps=1, lam=lambda p: 1.0, learning_rate=lambda p: 0.01)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.5, 3.0, -1.0])
+def test_one_adam_follows_the_sum_of_both_gradients(make_dann, lam):
+    """Two optimizers, one for each branch, would each divide their gradient by its own size, and lam away."""
+    dann, twin, trajectory = make_dann(), make_dann(), []
+
+    def monitor():
+        trajectory.append([array.copy() for network in dann.networks for array in network.params.values()])
+        return {}
+
+    monitor()
+    fit(dann, Adam(dann.networks), *batches(), steps=3, lam=lambda p: lam, learning_rate=lambda p: 0.1, every=1, monitor=monitor)
+    source, target = batches()
+    m, s = 0.0, 0.0
+    for t, (before, after) in enumerate(pairwise(trajectory), start=1):
+        for array, value in zip((array for network in twin.networks for array in network.params.values()), before):
+            array[...] = value
+        (x_source, y_source), (x_target,) = next(source), next(target)
+        twin.label_step(x_source, y_source)
+        label = np.concatenate([gradient.ravel() for gradient in twin.features.grads.values()])
+        twin.domain_step(x_source, x_target, -1.0)  # -1: the domain loss's own gradient
+        domain = np.concatenate([gradient.ravel() for gradient in twin.features.grads.values()])
+        g = label - lam * domain
+        m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g**2
+        change = 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(s / (1 - 0.999**t)) + 1e-8)
+        n = len(dann.features.params)
+        moved = np.concatenate([(old - new).ravel() for old, new in zip(before[:n], after[:n])])
+        np.testing.assert_allclose(moved, change, rtol=1e-5, atol=1e-7)
+
+
+def test_progress_starts_at_zero_and_grows_with_every_step(make_dann):
+    dann = make_dann()
+    history = fit(dann, SGD(dann.networks, 1.0), *batches(), steps=8, lam=reversal_strength, learning_rate=learning_rate, every=1)
+    assert [row["p"] for row in history] == [step / 8 for step in range(8)]
+    assert [row["lam"] for row in history] == [reversal_strength(step / 8) for step in range(8)]
+    assert [row["learning_rate"] for row in history] == [learning_rate(step / 8) for step in range(8)]
+    assert history[0]["lam"] == 0
+
+
+def test_rows_average_the_losses_since_the_row_before(make_dann):
+    every_step, in_rows = (train(make_dann(), every=every) for every in (1, 5))
+    assert [row["step"] for row in every_step] == list(range(1, 13)) and [row["step"] for row in in_rows] == [5, 10, 12]
+    for row, steps in zip(in_rows, (every_step[:5], every_step[5:10], every_step[10:])):
+        for loss in ("label_loss", "domain_loss"):
+            assert row[loss] == pytest.approx(np.mean([step[loss] for step in steps]), rel=1e-12)
+        assert {key: row[key] for key in ("p", "lam", "learning_rate")} == {key: steps[-1][key] for key in ("p", "lam", "learning_rate")}
+
+
+def test_the_history_is_saved_as_csv(make_dann, tmp_path):
+    history = train(make_dann(), monitor=lambda: {"extra": 0.25})
+    history.save(tmp_path / "new" / "history.csv")
+    with open(tmp_path / "new" / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "p", "lam", "learning_rate", "label_loss", "domain_loss", "extra"]
+    assert [{key: float(value) for key, value in row.items()} for row in rows] == history
+
+
+def test_an_empty_history_is_saved_too(tmp_path):
+    History().save(tmp_path / "history.csv")
+    assert (tmp_path / "history.csv").read_text().strip() == "step"
+
+
+def test_the_label_method_sees_neither_target_nor_domain_head(make_dann):
+    dann = make_dann()
+    before, others = weights(dann.domain_head), weights(dann.features, dann.label_head)
+    history = fit(dann, Adam(dann.networks[:2]), batches()[0], None, steps=5, lam=reversal_strength, learning_rate=lambda p: 0.1, method="label")
+    assert np.array_equal(weights(dann.domain_head), before) and not dann.domain_head.grads
+    assert not np.isclose(weights(dann.features, dann.label_head), others).all()
+    assert history[-1]["domain_loss"] == history[-1]["lam"] == 0
+
+
+def test_the_domain_method_trains_no_label_head(make_dann):
+    dann = make_dann()
+    before = weights(dann.label_head)
+    history = train(dann, Adam((dann.features, dann.domain_head)), method="domain", lam=lambda p: -1.0, steps=60, learning_rate=lambda p: 0.05)
+    assert np.array_equal(weights(dann.label_head), before)
+    assert history[-1]["label_loss"] == 0 and history[-1]["domain_loss"] < 0.7 * history[0]["domain_loss"]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 8])
+def test_the_average_is_the_mean_weight_of_the_second_half(make_dann, steps):
+    dann, trajectory = make_dann(), []
+    train(dann, steps=steps, every=1, monitor=lambda: trajectory.append(weights(*dann.networks)) or {})
+    averaged = make_dann()
+    train(averaged, steps=steps, average=WeightAverage(averaged.networks))
+    np.testing.assert_allclose(weights(*averaged.networks), np.mean(trajectory[steps // 2 :], axis=0), rtol=1e-10)
+
+
+def test_ctrl_c_leaves_the_rows_so_far(make_dann):
+    history = History()
+
+    def monitor():
+        if len(history) == 2:
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_dann(), steps=50, monitor=monitor, history=history)
+    assert [row["step"] for row in history] == [5, 10]
+
+
+@pytest.mark.parametrize("method", ["dann", "label"])
+@pytest.mark.parametrize("label", [3, -1])
+def test_labels_that_the_head_has_no_unit_for_are_refused(make_dann, method, label):
+    y = SOURCE.y.copy()
+    y[17] = label
+    dann = make_dann()
+    before = weights(*dann.networks)
+    with pytest.raises(InputError, match=rf"the labels run from .*{label}.* units for 0 to 2"):
+        train(dann, source=SOURCE._replace(y=y), method=method)
+    assert np.array_equal(weights(*dann.networks), before)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"steps": 0}, "number of steps is 0"),
+        ({"steps": -3}, "number of steps is -3"),
+        ({"lam": lambda p: float("nan")}, "lam is nan at p = 0"),
+        ({"lam": lambda p: float("inf")}, "lam is inf"),
+        ({"learning_rate": lambda p: float("nan")}, "learning rate is nan"),
+        ({"method": "cdan"}, "'cdan'; choose one of dann, label, domain"),
+    ],
+    ids=["no steps", "negative steps", "nan lam", "infinite lam", "nan learning rate", "method"],
+)
+def test_options_that_make_no_sense_are_named(make_dann, options, message):
+    with pytest.raises(InputError, match=message):
+        train(make_dann(), **options)
+
+
+@pytest.mark.parametrize("cause, message", [({"learning_rate": lambda p: 1e30}, "learning rate 1e\\+30"), ({"lam": lambda p: 1e30}, "lam 1e\\+30")])
+def test_a_loss_that_is_no_longer_finite_stops_the_training_at_a_named_step(cause, message):
+    rng = np.random.default_rng(0)
+    dann = DANN(Sequential([Dense(2, 4, rng=rng), ReLU()]), Sequential([Dense(4, 2, rng=rng)]), Sequential([Dense(4, 2, rng=rng)]))
+    with np.errstate(all="ignore"), pytest.raises(TrainingError, match=rf"by step \d+: .*{message}"):
+        train(dann, SGD(dann.networks, 1.0), steps=40, **cause)
+
+
+def test_training_learns_the_source(make_dann):
+    dann = make_dann()
+    train(dann, method="label", steps=150, learning_rate=lambda p: 0.05, optimizer=Adam(dann.networks[:2]))
+    assert evaluate(dann, SOURCE, TARGET)["source_class"] > 0.95
+
+
+def test_the_four_accuracies(make_dann):
+    dann = make_dann()
+    result = evaluate(dann, SOURCE, TARGET)
+    assert result["target_class"] == (dann.predict(TARGET.x) == TARGET.y).mean()
+    assert result["source_class"] == (dann.predict(SOURCE.x) == SOURCE.y).mean()
+    assert result["source_domain"] == (dann.predict_domain(SOURCE.x) == 0).mean()
+    assert result["target_domain"] == (dann.predict_domain(TARGET.x) == 1).mean()
+
+
+def test_predictions_prepare_each_part_and_do_not_depend_on_its_size(make_dann):
+    dann = make_dann()
+    expected = dann.predict(2 * TARGET.x), dann.predict_domain(2 * TARGET.x)
+    for size in (1, 7, 500):
+        np.testing.assert_array_equal(predictions(dann, TARGET.x, prepare=lambda x: 2 * x, batch_size=size), expected)
+
+
+def test_accuracy_is_the_share_of_equals():
+    assert accuracy(np.array([1, 2, 3, 4]), np.array([1, 2, 0, 4])) == 0.75
