@@ -91,6 +91,7 @@ def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="d
             if average and 2 * (step + 1) > steps:
                 average.update()
             done = step + 1
+            bar.update()
             if done % every and done < steps:
                 continue
             since = (done - 1) % every + 1  # steps since the row before
@@ -107,7 +108,6 @@ def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="d
             history.append(row)
             sums = Losses()
             bar.set_postfix(short(row), refresh=False)
-            bar.update(since)
     return history
 
 

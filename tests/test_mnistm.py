@@ -132,7 +132,10 @@ def test_a_missing_file_says_where_to_get_it_and_what_runs_without(tmp_path):
     assert all(part in result.stderr for part in ("train-images-idx3-ubyte.gz", "https://", "--data digits"))
 
 
-@pytest.mark.parametrize("options", [["--steps", "-1"], ["--lam", "nan"], ["--limit", "0"], ["--batch-size", "97"], ["--recipe", "none"], ["--data-dir", "nowhere"]])
+BAD_OPTIONS = [["--steps", "-1"], ["--lam", "nan"], ["--limit", "0"], ["--batch-size", "97"], ["--recipe", "none"], ["--data-dir", "nowhere"]]
+
+
+@pytest.mark.parametrize("options", BAD_OPTIONS)
 def test_a_bad_option_is_named(options, small_data, tmp_path):
     result = program("--out", tmp_path / "out", *options, MINIDANN_DATA=str(small_data))
     assert result.returncode != 0
