@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,3 +176,15 @@ def test_target_labels_do_not_change_what_dann_learns(monkeypatch):
         monkeypatch.setattr(mnistm, "load", lambda *_, labelled=labelled: (source, labelled, prepare))
         features.append(mnistm.run("dann", 0, args, None)[2])
     np.testing.assert_array_equal(*features)
+
+
+def test_the_script_that_builds_mnistm_writes_what_the_program_trains_on(small_data, tmp_path):
+    script = Path(__file__).parents[1] / "datasets/create_mnistm.py"
+    command = [sys.executable, script, "--data-dir", small_data, "--out", tmp_path / "mnistm.npz"]
+    subprocess.run(command, check=True, capture_output=True)
+    with np.load(tmp_path / "mnistm.npz", allow_pickle=False) as built:
+        _, target, _ = mnistm.load("mnistm", None, str(small_data))
+        for name, array in target._asdict().items():
+            np.testing.assert_array_equal(built[name], array)
+    refused = subprocess.run([*command[:-1], tmp_path / "mnistm.txt"], capture_output=True, text=True)
+    assert refused.returncode == 2 and ".npz" in refused.stderr
