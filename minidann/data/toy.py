@@ -19,8 +19,8 @@ def make_blobs_pair(n=300, *, seed=0, cluster_std=0.2):
         source    class 0 around (0, 0), class 1 around (0, 1)
         target    class 0 around (1, -1), class 1 around (1, 0)
 
-    In the source y alone tells the classes apart, and so does every a x + y; on the target only a = 1
-    does, for x + y is the one such direction in which the two domains coincide.
+    In the source y > 1/2 tells the classes apart, and so, a little less sharply, does a x + y > 1/2 for any small
+    a; on the target only a = 1 does, for x + y is the one such direction in which the two domains coincide.
 
     Parameters
     ----------
