@@ -19,11 +19,11 @@ and DANN with a shallow (15-2) and a deep (15-8-2) domain head. Features 2-15, R
 summed cross-entropies; Adam, 0.001; 10,000 steps of 8 + 8 points; lam = 2 / (1 + exp(-10p)) - 1.
 
 DANN seeks a saddle point, and at a constant learning rate it keeps circling around it: where it stands at
-the last step is partly chance. ``--anneal`` adds two calmer regimes, neither of which looks at a target label:
+the last step is partly chance. ``--anneal`` adds two calmer regimes, which train without target labels like the others:
 the learning rate falls to zero along a cosine and the weights of the second half of the steps are averaged
 ("deep, annealed"); and with that, a domain head of 32 hidden units, which sees more of the difference between
 the domains, and batches of 32 + 32, whose gradients are less noisy ("wide, annealed"). These settings were
-compared on the draws of seeds 100 to 111; the figures that the README reports are those of seeds 0 to 19.
+compared by target accuracy on other draws (seeds 100 to 111) than the README reports (seeds 0 to 19).
 """
 
 import argparse
