@@ -18,7 +18,7 @@ of im2col, is "col2im":
 
 At stride 1 the same dx is again a convolution, of dy with the kernel turned by 180 degrees and its
 in and out exchanged: put u = a - i into dx[n, a] = sum_{i, m} dy[n, a - i, m] W[i, c, m]. It reads
-where col2im adds, which measured a quarter faster, so that is what runs where it can.
+where col2im adds to memory, which is the faster of the two, so it is what runs where it can.
 
 The matrix of windows is KH KW times larger than the image. It is made a few images at a time in one
 buffer that stays in the processor's cache, never for the whole batch, and two threads take half of the images each.
