@@ -1,4 +1,4 @@
-"""Installs minidann: ``pip install -e .``, with the extras ``test``, ``cuda12`` and ``cuda13``."""
+"""Installs minidann: ``pip install -e .``; with a GPU ``.[cuda12]`` or ``.[cuda13]``; for its developers ``.[test]`` and ``.[contract]``."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,10 @@ setup(
     install_requires=["numpy>=2.0", "scikit-learn>=1.5", "scipy>=1.12", "joblib>=1.4", "threadpoolctl>=3.5", "matplotlib>=3.9", "pillow>=10", "tqdm>=4.66"],
     extras_require={
         "test": ["pytest>=8", "hypothesis>=6.100"],
-        "cuda12": ["cupy-cuda12x>=13.3"],
-        "cuda13": ["cupy-cuda13x>=13.6"],
+        # ctk: the libraries of CUDA that CuPy calls (cuBLAS, NVRTC ...), so that the driver is all that a machine must have
+        "cuda12": ["cupy-cuda12x[ctk]>=14.0"],
+        "cuda13": ["cupy-cuda13x[ctk]>=14.0"],
+        # CuPy without a GPU: what tests/test_cupy_contract.py asks, and the compiler that it hands kernels to
+        "contract": ["cupy-cuda13x>=14.0", "nvidia-cuda-nvrtc>=13", "nvidia-cuda-runtime>=13"],
     },
 )

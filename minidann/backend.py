@@ -6,12 +6,11 @@ the same lines run on both. Nothing converts between the two by itself: call
 ``to_device`` and ``to_host``.
 """
 
+import platform
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import wraps
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 
 def array_module(x):
@@ -22,7 +21,7 @@ def array_module(x):
 
 
 def to_device(x):
-    """Copy an array to the GPU. CuPy is imported here, and nowhere else."""
+    """Copy an array to the GPU; one that is there already is returned as it is."""
     import cupy
 
     return cupy.asarray(x)
@@ -33,40 +32,47 @@ def to_host(x):
     return np.asarray(x.get() if hasattr(x, "get") else x)
 
 
-_pool, _count = None, 1  # the threads of ``threads()``, if we are within it
+def beside(x, array):
+    """The numpy ``array``, copied to the GPU if that is where ``x`` lives."""
+    return array if array_module(x) is np else to_device(array)
 
 
-@contextmanager
-def threads():
-    """Within this context ``in_threads`` uses as many threads as BLAS may use now, and BLAS keeps to one.
+def synchronize(x):
+    """Wait until the device that ``x`` lives on has done all it was asked to: a GPU works on while Python goes on."""
+    if array_module(x) is not np:
+        array_module(x).cuda.get_current_stream().synchronize()
 
-    NumPy copies and adds on one core only, but lets other threads run meanwhile; and two threads with a
-    matrix product each are no slower than two on one product. BLAS must then be held to one thread
-    *throughout*: between two products its own threads wait for work in a loop that keeps a core busy.
-    Where BLAS is held to one thread already (``OPENBLAS_NUM_THREADS=1``, runs side by side) nothing changes.
+
+def device_name(x):
+    """What ``x`` lives on, in words."""
+    xp = array_module(x)
+    return f"CPU ({platform.machine()})" if xp is np else xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["name"].decode()
+
+
+def peak_memory(x):
+    """Bytes: the most that this process has held in main memory, or all that CuPy's pool took from the GPU (it gives nothing back)."""
+    xp = array_module(x)
+    if xp is np:
+        import resource  # not on Windows
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return xp.get_default_memory_pool().total_bytes()
+
+
+def fused(function):
+    """A function of element-by-element operations which on a GPU becomes one kernel, instead of one for every operation.
+
+    On numpy arrays it is called as it is. It takes positional arguments, arrays first; it may change them in place.
     """
-    global _pool, _count
-    blas = ThreadpoolController().select(user_api="blas")
-    allowed = max((library.num_threads for library in blas.lib_controllers), default=1)
-    if allowed == 1:  # also when one such context stands inside another
-        yield
-        return
-    with blas.limit(limits=1), ThreadPoolExecutor(allowed) as pool:
-        _pool, _count = pool, allowed
-        try:
-            yield
-        finally:
-            _pool, _count = None, 1
+    kernels = {}
 
+    @wraps(function)
+    def call(*arguments):
+        xp = array_module(arguments[0])
+        if xp is np:
+            return function(*arguments)
+        if xp not in kernels:
+            kernels[xp] = xp.fuse(function)
+        return kernels[xp](*arguments)
 
-def in_threads(function, items):
-    """``[function(item) for item in items]``; within ``threads()`` each thread takes one run of the items."""
-    if _pool is None:
-        return [function(item) for item in items]
-    runs = [items[part] for part in parts(len(items))]
-    return [result for results in _pool.map(lambda run: [function(item) for item in run], runs) for result in results]
-
-
-def parts(n):
-    """n rows cut into one slice for each thread, to be worked on ``in_threads``."""
-    return [slice(n * i // _count, n * (i + 1) // _count) for i in range(_count)]
+    return call

@@ -35,8 +35,11 @@ from typing import NamedTuple
 import numpy as np
 
 from minidann import plots
+from minidann.backend import to_host
 from minidann.dann import DANN
 from minidann.data import Batches, make_blobs_pair
+from minidann.data.toy import Points
+from minidann.device import choose
 from minidann.experiment import add_options, clear_errors, positive, run_all, save_figure, save_results, spread, summarize, writable
 from minidann.metrics import evaluate
 from minidann.nn import Dense, ReLU, Sequential
@@ -80,9 +83,10 @@ def build(hidden, seed):
     return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head), reduction="sum")
 
 
-def train(regime, source, target, *, steps, seed, lam=None, batch_size=8, bar=None):
-    """Train one regime on ``Points`` of both domains, and return the DANN."""
-    dann = build(regime.hidden, seed)
+def train(regime, source, target, *, steps, seed, lam=None, batch_size=8, place=to_host, bar=None):
+    """Train one regime on ``Points`` of both domains, on the device that ``place`` takes arrays to, and return the DANN."""
+    dann = build(regime.hidden, seed).convert(place)
+    source, target = (Points(*map(place, points)) for points in (source, target))
     trained = {"domain": (dann.features, dann.domain_head), "label": (dann.features, dann.label_head), "dann": dann.networks}[regime.method]
     rng = np.random.default_rng([seed, 1])
     size = batch_size * regime.batch_factor
@@ -106,16 +110,17 @@ def train(regime, source, target, *, steps, seed, lam=None, batch_size=8, bar=No
 def run(seed, args, row):
     """All regimes on one draw of the data: (records, features of each regime)."""
     source, target = make_blobs_pair(seed=seed)
+    place = choose(args.device)
     regimes = chosen(args)
     records, features = [], {}
     with progress_bar(args.steps * len(regimes), f"seed {seed}", row) as bar:
         for title, regime in regimes.items():
             bar.set_description(f"seed {seed}, {title}")
             started = time.perf_counter()
-            dann = train(regime, source, target, steps=args.steps, seed=seed, lam=args.lam, batch_size=args.batch_size, bar=bar)
+            dann = train(regime, source, target, steps=args.steps, seed=seed, lam=args.lam, batch_size=args.batch_size, place=place, bar=bar)
             seconds = round(time.perf_counter() - started, 2)
-            records.append({"regime": title, "seed": seed, "steps": args.steps, **evaluate(dann, source, target), "seconds": seconds})
-            features[title] = dann.transform(source.x), dann.transform(target.x)
+            records.append({"regime": title, "seed": seed, "steps": args.steps, **evaluate(dann, source, target, prepare=place), "seconds": seconds})
+            features[title] = tuple(to_host(dann.transform(place(points.x))) for points in (source, target))
     return records, features
 
 
@@ -156,6 +161,7 @@ def main(argv=None):
     parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="points of each domain in a batch (default: %(default)s)")
     add_options(parser, out="runs/blobs")
     args = parser.parse_args(argv)
+    choose(args.device)  # a GPU that is not there is met here, before any training
     out = writable(args.out)
     records, shown = [], None
     try:

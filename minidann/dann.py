@@ -56,6 +56,12 @@ class DANN:
         """The three networks, in the form that the optimizers take."""
         return self.features, self.label_head, self.domain_head
 
+    def convert(self, function):
+        """Replace every array a of the three networks by ``function(a)``: another device (``to_device``) or precision."""
+        for network in self.networks:
+            network.convert(function)
+        return self
+
     def step(self, x_source, y_source, x_target, lam):
         """Set the gradients of all three networks for one joined batch.
 

@@ -13,10 +13,13 @@ from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
+from minidann.backend import device_name
 from minidann.data.store import replacing
+from minidann.device import DEVICES, choose
 from minidann.errors import InputError, TrainingError
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib")
@@ -27,6 +30,8 @@ def add_options(parser, *, out):
     parser.add_argument("--seed", type=int, default=0, help="seed of the first run (default: %(default)s); two runs with one seed are equal")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="run N seeds, from --seed upwards, and report mean and spread (default: 1)")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs side by side, each on one core (default: 1, on all cores)")
+    devices = "where to train: cpu, gpu (an NVIDIA GPU through CuPy; docs/gpu.md), or auto, the GPU if there is one that works (default: %(default)s)"
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help=devices)
     parser.add_argument("--lam", type=finite, metavar="X", help="a constant lambda instead of the paper's schedule 2/(1+exp(-10p))-1")
     parser.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help="folder for results and figures (default: %(default)s)")
 
@@ -122,7 +127,7 @@ def save_results(path, program, args, runs):
         "program": f"python -m minidann.{program}",
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "environment": environment(),
+        "environment": environment(args.device),
         "runs": runs,
     }
     with replacing(path) as temporary:
@@ -135,10 +140,11 @@ def save_figure(figure, path):
         figure.savefig(temporary, dpi=110)
 
 
-def environment():
-    """Versions and machine, for the record."""
+def environment(device):
+    """Versions, machine and device, for the record."""
     return {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "device": device_name(choose(device)(np.zeros(1))),
         **{name: version(name) for name in PACKAGES},
     }

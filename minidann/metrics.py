@@ -1,8 +1,6 @@
 """How well a trained DANN does, on both questions it is asked."""
 
-import numpy as np
-
-from minidann.backend import to_host
+from minidann.backend import array_module, to_host
 
 
 def accuracy(predicted, labels):
@@ -25,9 +23,9 @@ def predictions(dann, x, prepare=None, batch_size=500):
     for start in range(0, len(x), batch_size):
         part = x[start : start + batch_size]
         f = dann.features.forward(prepare(part) if prepare else part)
-        classes.append(to_host(dann.label_head.forward(f).argmax(axis=1)))
-        domains.append(to_host(dann.domain_of(dann.domain_head.forward(f))))
-    return np.concatenate(classes), np.concatenate(domains)
+        classes.append(dann.label_head.forward(f).argmax(axis=1))
+        domains.append(dann.domain_of(dann.domain_head.forward(f)))
+    return tuple(to_host(array_module(parts[0]).concatenate(parts)) for parts in (classes, domains))
 
 
 def evaluate(dann, source, target, prepare=None):

@@ -20,21 +20,23 @@ unlabelled target images. Accuracies are those of the last step on all test imag
 
 import argparse
 import sys
-import time
 from functools import cache, partial
 
 import numpy as np
 
 from minidann import plots
-from minidann.backend import threads
+from minidann.backend import fused, to_host
+from minidann.checkpoint import Checkpoint
 from minidann.dann import DANN
 from minidann.data import Batches, Digits, load_backgrounds, load_digits_pair, load_mnist, mnistm_pair
+from minidann.device import choose, resident
 from minidann.experiment import add_options, clear_errors, positive, run_all, save_figure, save_results, spread, writable
 from minidann.metrics import evaluate
 from minidann.nn import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.initializers import truncated_normal
 from minidann.nn.optimizers import SGD
 from minidann.nn.schedules import learning_rate, reversal_strength
+from minidann.threads import threads
 from minidann.train import History, fit, progress_bar
 
 METHODS = ("source", "target", "dann")
@@ -56,7 +58,7 @@ def build(seed):
 
 @cache
 def load(data, limit, data_dir):
-    """(source, target, prepare): both data sets as bytes, and the function that makes batches of them network input."""
+    """(source, target, mean): both data sets as bytes, and the mean of each channel over both training sets."""
     if data == "digits":
         source, target = load_digits_pair()
     else:
@@ -65,9 +67,10 @@ def load(data, limit, data_dir):
         source, target = (Digits(*(array[:limit] for array in digits)) for digits in (source, target))
     # both training sets have one size, so the mean of their means is the mean of all pixels
     mean = np.mean([digits.x_train.mean(axis=(0, 1, 2)) for digits in (source, target)], axis=0, dtype=np.float32)  # (3,)
-    return source, target, partial(normalize, mean=mean)
+    return source, target, mean
 
 
+@fused
 def normalize(x, mean):
     """uint8 (N, 28, 28, 3) -> float32, centred on the channel means and divided by 255."""
     return (x - mean) / np.float32(255)
@@ -75,20 +78,28 @@ def normalize(x, mean):
 
 def run(method, seed, args, row):
     """Train one network: (record, history, features of some test images). Ctrl-C ends it early, with no features."""
-    source, target, prepare = load(args.data, args.limit, args.data_dir)
-    dann = build(seed)
+    source, target, mean = load(args.data, args.limit, args.data_dir)
+    place = choose(args.device)
+    dann, mean = build(seed).convert(place), place(mean)
+
+    def prepare(x):
+        return normalize(place(x), mean)
+
     rng = np.random.default_rng([seed, 1])
+    batches = partial(Batches, size=args.batch_size, rng=rng, prepare=prepare, place=place)
     labelled = target if method == "target" else source
+    x_labelled, y_labelled, x_target = resident(place, labelled.x_train, labelled.y_train, target.x_train)
     tests = [(digits.x_test, digits.y_test) for digits in (source, target)]
     record, history = {"method": method, "seed": seed, "steps": args.steps}, History()
-    started = time.perf_counter()
+    asked = {name: getattr(args, name) for name in ("recipe", "data", "limit", "batch_size", "lam")}
+    checkpoint = Checkpoint(args.out / "checkpoints" / f"{method}-{seed}.npz", record | asked, resume=args.resume)
     try:
         with progress_bar(args.steps, f"{method}, seed {seed}", row) as bar:
             fit(
                 dann,
                 SGD(dann.networks if method == "dann" else dann.networks[:2], learning_rate=0.01, momentum=0.9),
-                Batches(labelled.x_train, labelled.y_train, size=args.batch_size, rng=rng, prepare=prepare),
-                Batches(target.x_train, size=args.batch_size, rng=rng, prepare=prepare),
+                batches(x_labelled, y_labelled),
+                batches(x_target),
                 steps=args.steps,
                 lam=reversal_strength if args.lam is None else lambda p: args.lam,
                 learning_rate=learning_rate,
@@ -97,13 +108,14 @@ def run(method, seed, args, row):
                 every=max(10, min(200, args.steps // 20)),
                 history=history,
                 bar=bar,
+                checkpoint=checkpoint,
             )
     except KeyboardInterrupt:
         return record | {"stopped_at": history[-1]["step"] if history else 0}, history, None
-    record["seconds"] = round(time.perf_counter() - started, 1)
+    record["seconds"] = round(checkpoint.seconds(), 1)
     with threads():
         accuracies = evaluate(dann, *tests, prepare)
-        features = np.concatenate([dann.transform(prepare(x[:EMBEDDED])) for x, _ in tests])
+        features = np.concatenate([to_host(dann.transform(prepare(x[:EMBEDDED]))) for x, _ in tests])
     return record | accuracies, history, features
 
 
@@ -113,7 +125,7 @@ def parse(argv):
         prog="python -m minidann.mnistm",
         description="Train on MNIST, test on MNIST-M: without adaptation, with DANN, and (the ceiling) on MNIST-M's own labels.",
         epilog="MNIST and BSDS500 are looked for in --data-dir, $MINIDANN_DATA, datasets/ and ~/.cache/minidann; datasets/README.md says where to get them. "
-        "One DANN run of 8,600 steps takes six to seven minutes on two cores. Ctrl-C keeps the finished runs and the curves so far.",
+        "One DANN run of 8,600 steps takes six to seven minutes on two cores. Ctrl-C keeps the finished runs and the curves so far; --resume goes on.",
     )
     parser.add_argument("--recipe", choices=RECIPES, default="tf-dann", help="network and training protocol (default: %(default)s)")
     trained_on = "source labels, target labels, source labels with adaptation, or each of them in turn (default: %(default)s)"
@@ -124,6 +136,8 @@ def parse(argv):
     parser.add_argument("--steps", type=positive, metavar="N", help="training steps (default: 8600, or 1500 for --data digits)")
     parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="images of each domain in a batch (default: %(default)s)")
     parser.add_argument("--limit", type=positive, metavar="N", help="use only the first N training and N test images")
+    resume = "go on where an earlier run with the same options and --out was stopped; it saves itself every two minutes"
+    parser.add_argument("--resume", action="store_true", help=resume)
     add_options(parser, out="runs/mnistm")
     args = parser.parse_args(argv)
     args.steps = args.steps or DEFAULT_STEPS[args.data]
@@ -134,6 +148,7 @@ def parse(argv):
 def main(argv=None):
     """Run the methods, write ``results.json``, ``history.csv`` and the figures, print the table."""
     args = parse(argv)
+    choose(args.device)  # a GPU that is not there is met here, before any training
     out = writable(args.out)
     source, target, _ = load(args.data, args.limit, args.data_dir)  # a missing file is met here, before any training
     methods = METHODS if args.method == "all" else (args.method,)

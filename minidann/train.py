@@ -8,10 +8,12 @@ from contextlib import nullcontext
 import numpy as np
 from tqdm import tqdm
 
-from minidann.backend import array_module, threads, to_host
+from minidann.backend import to_host
+from minidann.checkpoint import Training
 from minidann.dann import Losses
 from minidann.data.store import replacing
 from minidann.errors import InputError, TrainingError
+from minidann.threads import threads
 
 METHODS = ("dann", "label", "domain")
 
@@ -31,7 +33,9 @@ class History(list):
             writer.writerows(self)
 
 
-def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="dann", average=None, monitor=None, every=100, history=None, bar=None):
+def fit(
+    dann, optimizer, source, target, *, steps, lam, learning_rate, method="dann", average=None, monitor=None, every=100, history=None, bar=None, checkpoint=None
+):
     """Train a DANN.
 
     Parameters
@@ -58,6 +62,8 @@ def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="d
         Receives the rows, so that a caller who is interrupted still has them.
     bar : tqdm, optional
         A progress bar to advance by ``steps``; by default one of its own.
+    checkpoint : Checkpoint, optional
+        Saves the run from time to time, at rows of the history, and may begin it where an earlier process was killed.
 
     Returns
     -------
@@ -78,10 +84,13 @@ def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="d
     if method != "domain":
         check_labels(dann, source)
     history = History() if history is None else history
+    training = Training(dann, optimizer, source, target, average, history)
+    begin = checkpoint.restore(training) if checkpoint else 0
     sums = Losses()
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a loss that is not finite is reported below, once
     with threads(), quiet, nullcontext(bar) if bar is not None else progress_bar(steps) as bar:
-        for step in range(steps):
+        bar.update(begin)
+        for step in range(begin, steps):
             p = step / steps
             strength = 0.0 if method == "label" else schedule_value("lam", lam, p)
             optimizer.learning_rate = schedule_value("learning rate", learning_rate, p)
@@ -101,12 +110,15 @@ def fit(dann, optimizer, source, target, *, steps, lam, learning_rate, method="d
                     f"training diverged by step {done}: label loss {label_loss:g}, domain loss {domain_loss:g}, "
                     f"learning rate {optimizer.learning_rate:.3g}, lam {strength:.3g}; lower one of the last two"
                 )
-            if average and done == steps:
+            last = done == steps
+            if average and last:
                 average.apply()
             row = {"step": done, "p": p, "lam": strength, "learning_rate": optimizer.learning_rate}
             row |= {"label_loss": label_loss, "domain_loss": domain_loss} | (monitor() if monitor else {})
             history.append(row)
             sums = Losses()
+            if checkpoint:
+                checkpoint.save(training, done, last)
             bar.set_postfix(short(row), refresh=False)
     return history
 
@@ -132,16 +144,16 @@ def schedule_value(name, schedule, p):
 
 def finite_weights(dann):
     """Whether every parameter is a finite number: the losses of the last step do not show what that step did."""
-    arrays = (array for network in dann.networks for array in network.params.values())
-    return all(bool(array_module(array).isfinite(array).all()) for array in arrays)
+    total = sum(array.sum() for network in dann.networks for array in network.params.values())  # infinite or nan if one of them is
+    return math.isfinite(float(total))
 
 
 def check_labels(dann, source):
     """Refuse labels that the label head has no unit for: they would index the wrong logit without a word."""
-    x, y = source.arrays
+    _, y = source.arrays
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise InputError(f"the labels are an array of {y.dtype} of shape {y.shape}; they must be integers, one for each example")
-    example = source.prepare(x[:1]) if source.prepare else x[:1]
+    example, _ = source.at(slice(0, 1))
     classes = dann.label_head.forward(dann.features.forward(example)).shape[1]
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= classes:

@@ -1,14 +1,45 @@
-"""What all tests share: one Hypothesis profile, and small networks with a fixed seed."""
+"""What all tests share: one Hypothesis profile, the devices, and small networks with a fixed seed."""
+
+import sys
 
 import numpy as np
 import pytest
-from hypothesis import settings
+import strict_cupy
+from hypothesis import HealthCheck, settings
 
 from minidann import DANN
+from minidann.backend import to_device, to_host
+from minidann.device import why_no_gpu
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, Sequential, Sigmoid
 
-settings.register_profile("minidann", deadline=None, derandomize=True, max_examples=100)
+# ``place`` is a fixture of each test function that holds for all examples of it, as it should
+settings.register_profile("minidann", deadline=None, derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("minidann")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "gpu: runs on a real GPU through CuPy; chosen by -m gpu only")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests on a GPU run only if asked for; the contract with CuPy is checked last, when all calls are on record."""
+    if "gpu" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("gpu")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: item.path.name == "test_cupy_contract.py")
+
+
+@pytest.fixture(params=["cpu", "stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
+def place(request, monkeypatch):
+    """Takes an array to the device that a test runs on: main memory, the strict stand-in for CuPy, a GPU (-m gpu)."""
+    if request.param == "cpu":
+        return to_host
+    if request.param == "stand-in":
+        monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
+    elif missing := why_no_gpu():
+        pytest.skip(missing)
+    return to_device
 
 
 def _dense(rng, units):

@@ -1,23 +1,19 @@
-"""Where arrays live, and work in threads that changes no bit of a result."""
+"""Where arrays live, and what can be asked of the device they live on."""
 
+import os
+import platform
 import sys
 import types
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from threadpoolctl import ThreadpoolController
+import strict_cupy
 
 from minidann import backend
-from minidann.nn import Conv2D, MaxPool2D, conv
 
 
-@pytest.fixture
-def three_threads():
-    """``backend.threads()`` on three threads, however many cores there are; outside of it BLAS keeps to one."""
-    with ThreadpoolController().limit(limits=3, user_api="blas"), backend.threads():
-        yield
+def package(array):
+    return type(array).__module__
 
 
 def test_numpy_arrays_belong_to_numpy():
@@ -38,72 +34,122 @@ def test_to_host_fetches_what_is_elsewhere_and_leaves_what_is_here():
     assert backend.to_host(elsewhere) is here
 
 
-@given(st.integers(0, 20))
-def test_parts_cover_every_row_once(n):
-    with ThreadpoolController().limit(limits=3, user_api="blas"), backend.threads():
-        parts = backend.parts(n)
-    assert len(parts) == 3
-    assert [row for part in parts for row in range(n)[part]] == list(range(n))
+def test_to_host_makes_an_array_of_a_number():
+    assert package(backend.to_host(0.5)) == "numpy" and backend.to_host(0.5) == 0.5
 
 
-def test_without_threads_there_is_one_part():
-    assert backend.parts(7) == [slice(0, 7)]
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64", "bool"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (4,), (2, 3, 4)], ids=str)
+def test_there_and_back_nothing_changes(place, shape, dtype):
+    array = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    there = place(array)
+    assert package(there) == ("cupy" if place is backend.to_device else "numpy")
+    back = backend.to_host(there)
+    assert type(back) is np.ndarray and back.dtype == array.dtype and back.shape == array.shape
+    np.testing.assert_array_equal(back, array)
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 10])
-def test_results_come_in_the_order_of_the_items(three_threads, n):
-    assert backend.in_threads(lambda item: item**2, list(range(n))) == [item**2 for item in range(n)]
+def test_what_is_on_the_device_stays_there_as_it_is(place):
+    there = place(np.arange(3.0))
+    assert place(there) is there
+    assert (package(there) == "cupy") == (place is backend.to_device)
 
 
-def test_an_error_in_a_thread_reaches_the_caller(three_threads):
-    with pytest.raises(ZeroDivisionError):
-        backend.in_threads(lambda item: 1 / item, [1, 0, 2])
+def test_beside_takes_a_numpy_array_to_where_another_lives(place):
+    x, array = place(np.zeros(2)), np.arange(5)
+    beside = backend.beside(x, array)
+    assert type(beside) is type(x) and beside.dtype == array.dtype
+    assert (beside is array) == (place is backend.to_host)
+    np.testing.assert_array_equal(backend.to_host(beside), array)
 
 
-def test_blas_keeps_to_one_thread_inside_and_gets_its_threads_back():
-    def blas():
-        return [library.num_threads for library in ThreadpoolController().select(user_api="blas").lib_controllers]
-
-    with ThreadpoolController().limit(limits=3, user_api="blas"):
-        before = blas()
-        with pytest.raises(RuntimeError), backend.threads():
-            assert set(blas()) <= {1} and len(backend.parts(9)) == 3
-            raise RuntimeError
-        assert blas() == before and len(backend.parts(9)) == 1
+def test_synchronize_waits_for_a_device_once_and_for_nothing_in_main_memory(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
+    there = backend.to_device(np.zeros(2))
+    strict_cupy.meter.reset()
+    backend.synchronize(np.zeros(2))
+    assert strict_cupy.meter.syncs == 0
+    backend.synchronize(there)
+    assert strict_cupy.meter.syncs == 1 and not strict_cupy.meter.down and not strict_cupy.meter.launches
 
 
-def test_a_context_inside_another_changes_nothing(three_threads):
-    with backend.threads():
-        assert len(backend.parts(9)) == 3
-    assert len(backend.parts(9)) == 3
+def test_synchronize_works_on_every_device(place):
+    assert backend.synchronize(place(np.zeros(2))) is None
 
 
-def test_where_blas_may_use_one_thread_there_is_one():
-    with ThreadpoolController().limit(limits=1, user_api="blas"), backend.threads():
-        assert len(backend.parts(9)) == 1
+def test_the_device_has_a_name(place):
+    name = backend.device_name(place(np.zeros(2)))
+    if place is backend.to_host:
+        assert name == f"CPU ({platform.machine()})"
+    else:
+        assert isinstance(name, str) and name and "CPU" not in name
 
 
-@pytest.mark.parametrize("n", [1, 2, 8])
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Conv2D(2, 3, 5, rng=np.random.default_rng(0)),
-        lambda: Conv2D(2, 3, 3, stride=2, padding="valid", rng=np.random.default_rng(0)),
-        lambda: MaxPool2D(2),
-        lambda: MaxPool2D(3, stride=2, padding="same"),
-    ],
-    ids=["same", "strided", "pool", "overlapping"],
-)
-def test_threads_change_no_bit(monkeypatch, make, n):
-    monkeypatch.setattr(conv, "BLOCK_BYTES", 1)  # one image at a time, so that every thread has some
+def test_the_name_of_a_gpu_is_the_present_devices(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
+    names = {0: b"The first", 1: b"The second"}
+    monkeypatch.setattr(strict_cupy.cuda.runtime, "getDeviceProperties", staticmethod(lambda device: {"name": names[device]}))
+    monkeypatch.setattr(strict_cupy.cuda, "Device", lambda: types.SimpleNamespace(id=1))
+    assert backend.device_name(backend.to_device(np.zeros(2))) == "The second"
 
-    def results():
-        layer, rng = make(), np.random.default_rng(1)
-        y = layer.forward(rng.standard_normal((n, 9, 8, 2)).astype(np.float32).round(1), train=True)
-        return [y, layer.backward(rng.standard_normal(y.shape).astype(np.float32)), *layer.grads.values()]
 
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
-        alone = results()
-    with ThreadpoolController().limit(limits=3, user_api="blas"), backend.threads():
-        threaded = results()
-    assert all(np.array_equal(a, b) for a, b in zip(alone, threaded))
+def test_peak_memory_is_in_bytes_and_holds_what_lives(place, monkeypatch):
+    monkeypatch.setattr(strict_cupy._MemoryPool, "total_bytes", lambda self: 100 << 20)
+    live = place(np.ones(8 << 20))  # 64 MiB, written to
+    assert live.nbytes < backend.peak_memory(live)
+    if place is backend.to_host:
+        assert backend.peak_memory(live) < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_peak_memory_of_a_device_is_what_its_pool_holds(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
+    monkeypatch.setattr(strict_cupy._MemoryPool, "total_bytes", lambda self: 123 << 20)
+    monkeypatch.setattr(strict_cupy._MemoryPool, "used_bytes", lambda self: 1 << 20)  # at this moment, not the most there was
+    assert backend.peak_memory(backend.to_device(np.zeros(2))) == 123 << 20
+
+
+def test_a_fused_function_computes_and_changes_what_it_is_given(place):
+    @backend.fused
+    def accumulate(total, x, factor):
+        """Its documentation."""
+        total += factor * x
+        return total - x
+
+    total, x = place(np.array([1.0, 2.0, 3.0])), place(np.array([1.0, 0.0, -1.0]))
+    for _ in range(2):
+        left = accumulate(total, x, 2.0)
+    np.testing.assert_array_equal(backend.to_host(total), [5, 2, -1])
+    np.testing.assert_array_equal(backend.to_host(left), [4, 2, 0])
+    assert accumulate.__name__ == "accumulate" and accumulate.__doc__ == "Its documentation."
+
+
+def test_on_numpy_a_fused_function_is_called_as_it_is():
+    given, result = [], object()
+
+    @backend.fused
+    def function(*arguments):
+        given.append(arguments)
+        return result
+
+    x = np.zeros(2)
+    assert function(x, 0.5) is result
+    assert given[0][0] is x and given[0][1] == 0.5 and len(given) == 1
+
+
+def test_on_a_device_a_fused_function_is_one_kernel_made_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
+    made, fuse = [], strict_cupy.fuse
+    monkeypatch.setattr(strict_cupy, "fuse", lambda function: made.append(function) or fuse(function))
+
+    @backend.fused
+    def average(x, y):
+        return (x + y) / 2
+
+    x, y = (backend.to_device(np.arange(3.0)) for _ in range(2))
+    strict_cupy.meter.reset()
+    for calls in (1, 2, 3):
+        average(x, y)
+        assert strict_cupy.meter.launches == calls
+    assert len(made) == 1
+    np.testing.assert_array_equal(average(np.arange(3.0), np.ones(3)), [0.5, 1, 1.5])  # and on numpy still, as it is
+    assert strict_cupy.meter.launches == 3 and not strict_cupy.meter.up and not strict_cupy.meter.down

@@ -6,18 +6,29 @@ import numpy as np
 import pytest
 
 from minidann import DANN
+from minidann.backend import to_host
 from minidann.nn import Dense, Dropout, Sequential
 from minidann.nn.gradcheck import numerical_gradient
 
 LAMS = (0.0, 0.3, 1.0, 2.5, -1.0)
 
 
-class Case(NamedTuple):
-    dann: DANN
+class Reference(NamedTuple):
+    """What the definitions say, in main memory."""
+
+    options: tuple  # of make_dann
     batch: tuple  # x_source, y_source, x_target
     losses: tuple  # L_y, L_d
     label: list  # dL_y of each network, a dict of name to array
     domain: list  # dL_d likewise
+
+
+class Case(NamedTuple):
+    """The network and the batch on the device that is tested, and the reference."""
+
+    dann: DANN
+    batch: tuple
+    expected: Reference
 
 
 def make_batch(kind, seed=1):
@@ -50,132 +61,154 @@ def differences(dann, loss):
 
 
 @pytest.fixture(scope="module", params=[(kind, units, reduction) for kind in ("dense", "conv") for units in (2, 1) for reduction in ("mean", "sum")], ids=str)
-def case(request, make_dann):
+def reference(request, make_dann):
     dann, batch = make_dann(*request.param), make_batch(request.param[0])
     label, domain = (differences(dann, lambda which=which: both_losses(dann, *batch)[which]) for which in (0, 1))
-    return Case(dann, batch, both_losses(dann, *batch), label, domain)
+    return Reference(request.param, batch, both_losses(dann, *batch), label, domain)
+
+
+@pytest.fixture
+def case(reference, make_dann, place):
+    return Case(make_dann(*reference.options).convert(place), placed(place, reference.batch), reference)
+
+
+def placed(place, batch):
+    return tuple(map(place, batch))
+
+
+def on_host(losses):
+    return [to_host(loss) for loss in losses]
 
 
 def assert_gradients(network, expected):
     assert network.grads.keys() == network.params.keys() == expected.keys()
     for name, gradient in network.grads.items():
-        np.testing.assert_allclose(gradient, expected[name], rtol=1e-6, atol=1e-8, err_msg=name)
+        assert type(gradient) is type(network.params[name])
+        np.testing.assert_allclose(to_host(gradient), expected[name], rtol=1e-6, atol=1e-8, err_msg=name)
 
 
 @pytest.mark.parametrize("lam", LAMS)
 def test_a_step_sets_the_papers_gradients(case, lam):
+    label, domain = case.expected.label, case.expected.domain
     case.dann.step(*case.batch, lam)
-    assert_gradients(case.dann.features, {name: case.label[0][name] - lam * case.domain[0][name] for name in case.label[0]})
-    assert_gradients(case.dann.label_head, case.label[1])
-    assert_gradients(case.dann.domain_head, case.domain[2])
+    assert_gradients(case.dann.features, {name: label[0][name] - lam * domain[0][name] for name in label[0]})
+    assert_gradients(case.dann.label_head, label[1])
+    assert_gradients(case.dann.domain_head, domain[2])
 
 
-def test_both_losses_reach_the_features(case):
+def test_both_losses_reach_the_features(reference):
     """Else the test above could not tell one from the other, nor lam from nothing."""
-    for gradients in (case.label[0], case.domain[0]):
+    for gradients in (reference.label[0], reference.domain[0]):
         assert max(np.abs(gradient).max() for gradient in gradients.values()) > 1e-3
 
 
 def test_a_step_returns_the_losses_by_their_definition(case):
-    np.testing.assert_allclose(case.dann.step(*case.batch, 0.7), case.losses, rtol=1e-12)
+    np.testing.assert_allclose(on_host(case.dann.step(*case.batch, 0.7)), case.expected.losses, rtol=1e-12)
 
 
 @pytest.mark.parametrize("lam", LAMS)
 def test_a_domain_step_sets_the_gradients_of_the_domain_loss_alone(case, lam):
     losses = case.dann.domain_step(case.batch[0], case.batch[2], lam)
-    np.testing.assert_allclose(losses, (0.0, case.losses[1]), rtol=1e-12)
-    assert_gradients(case.dann.features, {name: -lam * gradient for name, gradient in case.domain[0].items()})
-    assert_gradients(case.dann.domain_head, case.domain[2])
+    np.testing.assert_allclose(on_host(losses), (0.0, case.expected.losses[1]), rtol=1e-12)
+    assert_gradients(case.dann.features, {name: -lam * gradient for name, gradient in case.expected.domain[0].items()})
+    assert_gradients(case.dann.domain_head, case.expected.domain[2])
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("kind", ["dense", "conv"])
-def test_a_label_step_sets_the_gradients_of_the_label_loss_alone(make_dann, kind, reduction):
-    dann = make_dann(kind, reduction=reduction)
+def test_a_label_step_sets_the_gradients_of_the_label_loss_alone(make_dann, place, kind, reduction):
+    reference, dann = make_dann(kind, reduction=reduction), make_dann(kind, reduction=reduction).convert(place)
     x, y, _ = make_batch(kind)
 
     def loss():
-        return label_loss(dann, dann.features.forward(x, train=True), y)
+        return label_loss(reference, reference.features.forward(x, train=True), y)
 
-    expected = differences(dann, loss)
-    np.testing.assert_allclose(dann.label_step(x, y), (loss(), 0.0), rtol=1e-12)
+    expected = differences(reference, loss)
+    np.testing.assert_allclose(on_host(dann.label_step(place(x), place(y))), (loss(), 0.0), rtol=1e-12)
     assert_gradients(dann.features, expected[0])
     assert_gradients(dann.label_head, expected[1])
     assert not dann.domain_head.grads
 
 
 @pytest.mark.parametrize("units", [1, 2])
-def test_lam_never_reaches_the_heads_own_gradients(make_dann, units):
-    dann, batch = make_dann(units=units), make_batch("dense")
+def test_lam_never_reaches_the_heads_own_gradients(make_dann, place, units):
+    dann, batch = make_dann(units=units).convert(place), placed(place, make_batch("dense"))
     seen = []
     for lam in LAMS:
         dann.step(*batch, lam)
-        seen.append(np.concatenate([gradient.ravel() for head in dann.networks[1:] for gradient in head.grads.values()]))
+        seen.append(np.concatenate([to_host(gradient).ravel() for head in dann.networks[1:] for gradient in head.grads.values()]))
     assert all(np.array_equal(gradients, seen[0]) for gradients in seen)
 
 
-def test_a_step_leaves_its_batch_alone(make_dann):
-    x_source, y_source, x_target = make_batch("conv")
-    for array in (x_source, y_source, x_target):
-        array.flags.writeable = False
-    make_dann("conv").step(x_source, y_source, x_target, 1.0)
+def test_a_step_leaves_its_batch_alone(make_dann, place):
+    batch = placed(place, make_batch("conv"))
+    make_dann("conv").convert(place).step(*batch, 1.0)
+    assert all(np.array_equal(to_host(array), before) for array, before in zip(batch, make_batch("conv")))
 
 
-def test_a_step_changes_no_weight(make_dann):
-    dann = make_dann("conv")
-    before = [array.copy() for network in dann.networks for array in network.params.values()]
-    dann.step(*make_batch("conv"), 1.0)
-    assert all(np.array_equal(a, b) for a, b in zip(before, (array for network in dann.networks for array in network.params.values())))
+def test_a_step_changes_no_weight(make_dann, place):
+    dann = make_dann("conv").convert(place)
+    before = [to_host(array).copy() for network in dann.networks for array in network.params.values()]
+    dann.step(*placed(place, make_batch("conv")), 1.0)
+    assert all(np.array_equal(a, to_host(b)) for a, b in zip(before, (array for network in dann.networks for array in network.params.values())))
 
 
 @pytest.mark.parametrize("lam", [float("nan"), float("inf"), -float("inf")])
-def test_lam_must_be_finite(make_dann, lam):
-    x_source, y_source, x_target = make_batch("dense")
+def test_lam_must_be_finite(make_dann, place, lam):
+    x_source, y_source, x_target = placed(place, make_batch("dense"))
     with pytest.raises(ValueError, match="lam is"):
-        make_dann().step(x_source, y_source, x_target, lam)
+        make_dann().convert(place).step(x_source, y_source, x_target, lam)
     with pytest.raises(ValueError, match="lam is"):
-        make_dann().domain_step(x_source, x_target, lam)
+        make_dann().convert(place).domain_step(x_source, x_target, lam)
 
 
-def test_every_source_example_needs_its_label(make_dann):
-    x_source, y_source, x_target = make_batch("dense")
+def test_every_source_example_needs_its_label(make_dann, place):
+    x_source, y_source, x_target = placed(place, make_batch("dense"))
     with pytest.raises(ValueError, match="3 rows of logits but 2 labels"):
-        make_dann().step(x_source, y_source[:-1], x_target, 1.0)
+        make_dann().convert(place).step(x_source, y_source[:-1], x_target, 1.0)
 
 
 @pytest.mark.parametrize("kind", ["dense", "conv"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_step_stays_in_the_networks_precision(make_dann, kind, dtype):
-    dann = make_dann(kind, dtype=dtype)
-    x_source, y_source, x_target = make_batch(kind)
+def test_a_step_stays_in_the_networks_precision(make_dann, place, kind, dtype):
+    dann = make_dann(kind, dtype=dtype).convert(place)
+    x_source, y_source, x_target = placed(place, make_batch(kind))
     dann.step(x_source.astype(dtype), y_source, x_target.astype(dtype), 0.5)
     assert {gradient.dtype for network in dann.networks for gradient in network.grads.values()} == {np.dtype(dtype)}
 
 
 @pytest.mark.parametrize("units", [1, 2])
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 500])
-def test_predictions_are_those_of_the_networks_in_evaluation(make_dann, units, batch_size):
-    dann = make_dann("conv", units)
-    dann.step(*make_batch("conv"), 1.0)  # running statistics that are not the first ones
-    x = np.random.default_rng(3).standard_normal((7, 4, 4, 2))
-    f = dann.features.forward(x)
-    z = dann.domain_head.forward(f)
+def test_predictions_are_those_of_the_networks_in_evaluation(make_dann, place, units, batch_size):
+    dann, x = make_dann("conv", units).convert(place), place(np.random.default_rng(3).standard_normal((7, 4, 4, 2)))
+    dann.step(*placed(place, make_batch("conv")), 1.0)  # running statistics that are not the first ones
+    f, z = (to_host(array) for array in (dann.features.forward(x), dann.domain_head.forward(dann.features.forward(x))))
+    classes = to_host(dann.label_head.forward(place(f))).argmax(axis=1)
     domains = (1 / (1 + np.exp(-z[:, 0])) > 0.5) if units == 1 else z[:, 1] > z[:, 0]
-    np.testing.assert_allclose(dann.transform(x, batch_size), f, rtol=1e-12)
-    np.testing.assert_array_equal(dann.predict(x, batch_size), dann.label_head.forward(f).argmax(axis=1))
-    np.testing.assert_array_equal(dann.predict_domain(x, batch_size), domains.astype(int))
+    np.testing.assert_allclose(to_host(dann.transform(x, batch_size)), f, rtol=1e-12)
+    np.testing.assert_array_equal(to_host(dann.predict(x, batch_size)), classes)
+    np.testing.assert_array_equal(to_host(dann.predict_domain(x, batch_size)), domains.astype(int))
 
 
-def test_predictions_neither_drop_units_nor_move_running_statistics(make_dann):
-    dann = make_dann("conv")
+def test_predictions_neither_drop_units_nor_move_running_statistics(make_dann, place):
+    dann = make_dann("conv").convert(place)
     dann.features.layers.append(Dropout(0.5, rng=np.random.default_rng(0)))
-    x = make_batch("conv")[0]
-    state = {name: array.copy() for name, array in dann.features.state.items()}
-    np.testing.assert_array_equal(dann.transform(x), dann.transform(x))
+    x = place(make_batch("conv")[0])
+    state = {name: to_host(array).copy() for name, array in dann.features.state.items()}
+    np.testing.assert_array_equal(*(to_host(dann.transform(x)) for _ in range(2)))
     dann.predict(x), dann.predict_domain(x)
-    assert all(np.array_equal(state[name], array) for name, array in dann.features.state.items())
+    assert all(np.array_equal(state[name], to_host(array)) for name, array in dann.features.state.items())
 
 
-def test_a_domain_head_of_one_unit_sees_only_the_last_domain_above_zero():
-    dann = DANN(*(Sequential([Dense(1, 1, rng=np.random.default_rng(0), init=lambda rng, shape: (np.ones(shape), np.zeros(1)))]) for _ in range(3)))
-    np.testing.assert_array_equal(dann.predict_domain(np.array([[-2.0], [3.0], [-0.1], [0.1]])), [0, 1, 0, 1])
+def test_a_domain_head_of_one_unit_sees_only_the_last_domain_above_zero(place):
+    dense = [Dense(1, 1, rng=np.random.default_rng(0), init=lambda rng, shape: (np.ones(shape), np.zeros(1))) for _ in range(3)]
+    dann = DANN(*(Sequential([layer]) for layer in dense)).convert(place)
+    np.testing.assert_array_equal(to_host(dann.predict_domain(place(np.array([[-2.0], [3.0], [-0.1], [0.1]])))), [0, 1, 0, 1])
+
+
+def test_convert_takes_every_array_of_the_three_networks_and_returns_the_dann(make_dann, place):
+    dann, seen = make_dann("conv"), []
+    assert dann.convert(lambda array: seen.append(array) or place(array)) is dann
+    assert len(seen) == sum(len(network.params | network.state) for network in dann.networks) == 16
+    device = type(place(np.zeros(1)))
+    assert all(type(array) is device for network in dann.networks for array in (network.params | network.state).values())

@@ -40,12 +40,12 @@ def test_tasks_side_by_side_each_hold_one_blas_thread():
 
 
 def test_the_record_holds_options_environment_and_runs(tmp_path):
-    args = argparse.Namespace(steps=5, out=tmp_path)
+    args = argparse.Namespace(steps=5, out=tmp_path, device="cpu")
     save_results(tmp_path / "results.json", "blobs", args, [{"seed": 0}])
     record = json.loads((tmp_path / "results.json").read_text())
     assert record["program"] == "python -m minidann.blobs"
-    assert record["options"] == {"steps": 5, "out": str(tmp_path)}
-    assert record["environment"] == environment()
+    assert record["options"] == {"steps": 5, "out": str(tmp_path), "device": "cpu"}
+    assert record["environment"] == environment("cpu") and record["environment"]["device"].startswith("CPU")
     assert record["runs"] == [{"seed": 0}]
 
 

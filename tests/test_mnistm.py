@@ -84,8 +84,8 @@ def test_the_network_is_that_of_tf_dann():
 
 
 def test_the_input_is_centred_on_both_training_sets():
-    source, target, prepare = mnistm.load("digits", None, None)
-    both = np.concatenate([prepare(source.x_train), prepare(target.x_train)])
+    source, target, mean = mnistm.load("digits", None, None)
+    both = np.concatenate([mnistm.normalize(source.x_train, mean), mnistm.normalize(target.x_train, mean)])
     assert both.dtype == np.float32
     np.testing.assert_allclose(both.mean(axis=(0, 1, 2), dtype=np.float64), 0, atol=1e-6)
     np.testing.assert_allclose(np.ptp(both, axis=(0, 1, 2)), 1, atol=1e-6)

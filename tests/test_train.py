@@ -1,12 +1,14 @@
 """The training loop: what it may depend on, what it records, what it refuses."""
 
 import csv
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from minidann import DANN
+from minidann.backend import to_host
 from minidann.data import Batches, make_blobs_pair
 from minidann.errors import InputError, TrainingError
 from minidann.metrics import accuracy, evaluate, predictions
@@ -18,57 +20,89 @@ from minidann.train import History, fit
 SOURCE, TARGET = make_blobs_pair(60)
 
 
-def batches(source=SOURCE, target=TARGET, size=8, seed=0):
-    """As the programs make them: one generator for both, and no target labels."""
-    rng = np.random.default_rng(seed)
-    return Batches(source.x, source.y, size=size, rng=rng), Batches(target.x, size=size, rng=rng)
+@pytest.fixture
+def make(make_dann, place):
+    """``make_dann``, on the device that is tested."""
+    return lambda **options: make_dann(**options).convert(place)
 
 
-def train(dann, optimizer=None, source=SOURCE, target=TARGET, **options):
-    options = {"steps": 12, "lam": reversal_strength, "learning_rate": lambda p: 0.01, "every": 5} | options
-    return fit(dann, optimizer or Adam(dann.networks), *batches(source, target), **options)
+@pytest.fixture
+def batches(place):
+    """As the programs make them, of data sets that live on the device: one generator for both, and no target labels."""
+
+    def batches(source=SOURCE, target=TARGET, size=8, seed=0):
+        rng = np.random.default_rng(seed)
+        return Batches(place(source.x), place(source.y), size=size, rng=rng), Batches(place(target.x), size=size, rng=rng)
+
+    return batches
+
+
+@pytest.fixture
+def train(batches):
+    """``fit`` on a few points, for a few steps if nothing else is said."""
+
+    def train(dann, optimizer=None, source=SOURCE, target=TARGET, **options):
+        options = {"steps": 12, "lam": reversal_strength, "learning_rate": lambda p: 0.01, "every": 5} | options
+        return fit(dann, optimizer or Adam(dann.networks), *batches(source, target), **options)
+
+    return train
+
+
+@pytest.fixture
+def points(place):
+    """Both domains on the device."""
+    return tuple(type(domain)(*map(place, domain)) for domain in (SOURCE, TARGET))
+
+
+def copies(*networks):
+    return [to_host(array).copy() for network in networks for array in network.params.values()]
+
+
+def flat(arrays):
+    return np.concatenate([to_host(array).ravel() for array in arrays])
 
 
 def weights(*networks):
-    return np.concatenate([array.ravel() for network in networks for array in network.params.values()])
+    return flat(copies(*networks))
 
 
 @pytest.mark.parametrize("method", ["dann", "label", "domain"])
-def test_two_runs_with_one_seed_are_equal_bit_for_bit(make_dann, method):
+def test_two_runs_with_one_seed_are_equal_bit_for_bit(make, train, method):
     runs = []
     for _ in range(2):
-        dann = make_dann(dtype=np.float32)
+        dann = make(dtype=np.float32)
         optimizer = Adam(dann.networks if method == "dann" else (dann.features, dann.label_head if method == "label" else dann.domain_head))
         runs.append((train(dann, optimizer, method=method), weights(*dann.networks)))
     assert runs[0][0] == runs[1][0] and np.array_equal(runs[0][1], runs[1][1])
 
 
-def test_target_labels_have_no_way_in(make_dann):
+def test_target_labels_have_no_way_in(make, train, place, points):
     """Whatever they are, and although they are monitored: the same losses, the same weights."""
     runs = []
     for y in (TARGET.y, 1 - TARGET.y):
-        dann, target = make_dann(dtype=np.float32), TARGET._replace(y=y)
-        history = train(dann, target=target, average=WeightAverage(dann.networks), monitor=lambda dann=dann, target=target: evaluate(dann, SOURCE, target))
+        dann, target = make(dtype=np.float32), TARGET._replace(y=y)
+        monitor = partial(evaluate, dann, points[0], points[1]._replace(y=place(y)))
+        history = train(dann, target=target, average=WeightAverage(dann.networks), monitor=monitor)
         runs.append((history, weights(*dann.networks)))
     (first, first_weights), (second, second_weights) = runs
     assert [row.pop("target_class") for row in first] != [row.pop("target_class") for row in second]
     assert first == second and np.array_equal(first_weights, second_weights)
 
 
-def test_target_batches_that_carry_labels_are_refused(make_dann):
-    dann = make_dann()
-    labelled = Batches(TARGET.x, TARGET.y, size=8, rng=np.random.default_rng(0))
+def test_target_batches_that_carry_labels_are_refused(make, batches, place):
+    dann = make()
+    labelled = Batches(place(TARGET.x), place(TARGET.y), size=8, rng=np.random.default_rng(0))
     with pytest.raises(ValueError):
         fit(dann, Adam(dann.networks), batches()[0], labelled, steps=1, lam=lambda p: 1.0, learning_rate=lambda p: 0.01)
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.5, 3.0, -1.0])
-def test_one_adam_follows_the_sum_of_both_gradients(make_dann, lam):
+def test_one_adam_follows_the_sum_of_both_gradients(make, batches, place, lam):
     """Two optimizers, one for each branch, would each divide their gradient by its own size, and lam away."""
-    dann, twin, trajectory = make_dann(), make_dann(), []
+    dann, twin, trajectory = make(), make(), []
 
     def monitor():
-        trajectory.append([array.copy() for network in dann.networks for array in network.params.values()])
+        trajectory.append(copies(*dann.networks))
         return {}
 
     monitor()
@@ -77,12 +111,12 @@ def test_one_adam_follows_the_sum_of_both_gradients(make_dann, lam):
     m, s = 0.0, 0.0
     for t, (before, after) in enumerate(pairwise(trajectory), start=1):
         for array, value in zip((array for network in twin.networks for array in network.params.values()), before):
-            array[...] = value
+            array[...] = place(value)
         (x_source, y_source), (x_target,) = next(source), next(target)
         twin.label_step(x_source, y_source)
-        label = np.concatenate([gradient.ravel() for gradient in twin.features.grads.values()])
+        label = flat(twin.features.grads.values())
         twin.domain_step(x_source, x_target, -1.0)  # -1: the domain loss's own gradient
-        domain = np.concatenate([gradient.ravel() for gradient in twin.features.grads.values()])
+        domain = flat(twin.features.grads.values())
         g = label - lam * domain
         m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g**2
         change = 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(s / (1 - 0.999**t)) + 1e-8)
@@ -91,8 +125,8 @@ def test_one_adam_follows_the_sum_of_both_gradients(make_dann, lam):
         np.testing.assert_allclose(moved, change, rtol=1e-5, atol=1e-7)
 
 
-def test_progress_starts_at_zero_and_grows_with_every_step(make_dann):
-    dann = make_dann()
+def test_progress_starts_at_zero_and_grows_with_every_step(make, batches):
+    dann = make()
     history = fit(dann, SGD(dann.networks, 1.0), *batches(), steps=8, lam=reversal_strength, learning_rate=learning_rate, every=1)
     assert [row["p"] for row in history] == [step / 8 for step in range(8)]
     assert [row["lam"] for row in history] == [reversal_strength(step / 8) for step in range(8)]
@@ -100,8 +134,8 @@ def test_progress_starts_at_zero_and_grows_with_every_step(make_dann):
     assert history[0]["lam"] == 0
 
 
-def test_rows_average_the_losses_since_the_row_before(make_dann):
-    every_step, in_rows = (train(make_dann(), every=every) for every in (1, 5))
+def test_rows_average_the_losses_since_the_row_before(make, train):
+    every_step, in_rows = (train(make(), every=every) for every in (1, 5))
     assert [row["step"] for row in every_step] == list(range(1, 13)) and [row["step"] for row in in_rows] == [5, 10, 12]
     for row, steps in zip(in_rows, (every_step[:5], every_step[5:10], every_step[10:])):
         for loss in ("label_loss", "domain_loss"):
@@ -109,8 +143,8 @@ def test_rows_average_the_losses_since_the_row_before(make_dann):
         assert {key: row[key] for key in ("p", "lam", "learning_rate")} == {key: steps[-1][key] for key in ("p", "lam", "learning_rate")}
 
 
-def test_the_history_is_saved_as_csv(make_dann, tmp_path):
-    history = train(make_dann(), monitor=lambda: {"extra": 0.25})
+def test_the_history_is_saved_as_csv(make, train, tmp_path):
+    history = train(make(), monitor=lambda: {"extra": 0.25})
     history.save(tmp_path / "new" / "history.csv")
     with open(tmp_path / "new" / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -123,8 +157,8 @@ def test_an_empty_history_is_saved_too(tmp_path):
     assert (tmp_path / "history.csv").read_text().strip() == "step"
 
 
-def test_the_label_method_sees_neither_target_nor_domain_head(make_dann):
-    dann = make_dann()
+def test_the_label_method_sees_neither_target_nor_domain_head(make, batches):
+    dann = make()
     before, others = weights(dann.domain_head), weights(dann.features, dann.label_head)
     history = fit(dann, Adam(dann.networks[:2]), batches()[0], None, steps=5, lam=reversal_strength, learning_rate=lambda p: 0.1, method="label")
     assert np.array_equal(weights(dann.domain_head), before) and not dann.domain_head.grads
@@ -132,8 +166,8 @@ def test_the_label_method_sees_neither_target_nor_domain_head(make_dann):
     assert history[-1]["domain_loss"] == history[-1]["lam"] == 0
 
 
-def test_the_domain_method_trains_no_label_head(make_dann):
-    dann = make_dann()
+def test_the_domain_method_trains_no_label_head(make, train):
+    dann = make()
     before = weights(dann.label_head)
     history = train(dann, Adam((dann.features, dann.domain_head)), method="domain", lam=lambda p: -1.0, steps=60, learning_rate=lambda p: 0.05)
     assert np.array_equal(weights(dann.label_head), before)
@@ -141,15 +175,15 @@ def test_the_domain_method_trains_no_label_head(make_dann):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 8])
-def test_the_average_is_the_mean_weight_of_the_second_half(make_dann, steps):
-    dann, trajectory = make_dann(), []
+def test_the_average_is_the_mean_weight_of_the_second_half(make, train, steps):
+    dann, trajectory = make(), []
     train(dann, steps=steps, every=1, monitor=lambda: trajectory.append(weights(*dann.networks)) or {})
-    averaged = make_dann()
+    averaged = make()
     train(averaged, steps=steps, average=WeightAverage(averaged.networks))
     np.testing.assert_allclose(weights(*averaged.networks), np.mean(trajectory[steps // 2 :], axis=0), rtol=1e-10)
 
 
-def test_ctrl_c_leaves_the_rows_so_far(make_dann):
+def test_ctrl_c_leaves_the_rows_so_far(make, train):
     history = History()
 
     def monitor():
@@ -158,20 +192,27 @@ def test_ctrl_c_leaves_the_rows_so_far(make_dann):
         return {}
 
     with pytest.raises(KeyboardInterrupt):
-        train(make_dann(), steps=50, monitor=monitor, history=history)
+        train(make(), steps=50, monitor=monitor, history=history)
     assert [row["step"] for row in history] == [5, 10]
 
 
 @pytest.mark.parametrize("method", ["dann", "label"])
 @pytest.mark.parametrize("label", [3, -1])
-def test_labels_that_the_head_has_no_unit_for_are_refused(make_dann, method, label):
+def test_labels_that_the_head_has_no_unit_for_are_refused(make, train, method, label):
     y = SOURCE.y.copy()
     y[17] = label
-    dann = make_dann()
+    dann = make()
     before = weights(*dann.networks)
     with pytest.raises(InputError, match=rf"the labels run from .*{label}.* units for 0 to 2"):
         train(dann, source=SOURCE._replace(y=y), method=method)
     assert np.array_equal(weights(*dann.networks), before)
+
+
+def test_the_label_head_is_looked_at_where_the_batches_go(make, place):
+    """An example of main memory does not go through a network on a device."""
+    dann, rng = make(), np.random.default_rng(0)
+    source, target = (Batches(*arrays, size=8, rng=rng, place=place) for arrays in (SOURCE, (TARGET.x,)))
+    assert fit(dann, Adam(dann.networks), source, target, steps=1, lam=reversal_strength, learning_rate=learning_rate)
 
 
 @pytest.mark.parametrize(
@@ -186,40 +227,67 @@ def test_labels_that_the_head_has_no_unit_for_are_refused(make_dann, method, lab
     ],
     ids=["no steps", "negative steps", "nan lam", "infinite lam", "nan learning rate", "method"],
 )
-def test_options_that_make_no_sense_are_named(make_dann, options, message):
+def test_options_that_make_no_sense_are_named(make, train, options, message):
     with pytest.raises(InputError, match=message):
-        train(make_dann(), **options)
+        train(make(), **options)
 
 
 @pytest.mark.parametrize("cause, message", [({"learning_rate": lambda p: 1e30}, "learning rate 1e\\+30"), ({"lam": lambda p: 1e30}, "lam 1e\\+30")])
-def test_a_loss_that_is_no_longer_finite_stops_the_training_at_a_named_step(cause, message):
+def test_a_loss_that_is_no_longer_finite_stops_the_training_at_a_named_step(train, place, cause, message):
     rng = np.random.default_rng(0)
-    dann = DANN(Sequential([Dense(2, 4, rng=rng), ReLU()]), Sequential([Dense(4, 2, rng=rng)]), Sequential([Dense(4, 2, rng=rng)]))
+    dann = DANN(Sequential([Dense(2, 4, rng=rng), ReLU()]), Sequential([Dense(4, 2, rng=rng)]), Sequential([Dense(4, 2, rng=rng)])).convert(place)
     with np.errstate(all="ignore"), pytest.raises(TrainingError, match=rf"by step \d+: .*{message}"):
         train(dann, SGD(dann.networks, 1.0), steps=40, **cause)
 
 
-def test_training_learns_the_source(make_dann):
-    dann = make_dann()
+@pytest.mark.parametrize("what", ["nan", "inf"])
+def test_a_weight_that_is_no_longer_finite_stops_the_training(make, train, what):
+    """The losses need not show it: they are those before the step, and the label method never looks at the domain head."""
+    dann = make()
+
+    def spoil(p):
+        dann.domain_head.params["0.W"][0, 0] = float(what)
+        return 0.01
+
+    with pytest.raises(TrainingError, match="by step 5"):
+        train(dann, Adam(dann.networks[:2]), method="label", learning_rate=spoil)
+
+
+@pytest.mark.parametrize("y, message", [(SOURCE.y.astype(float), "an array of float64 of shape"), (SOURCE.y[:, None], r"of shape \(60, 1\)")])
+def test_labels_are_one_integer_for_each_example(make, train, y, message):
+    with pytest.raises(InputError, match=message):
+        train(make(), source=SOURCE._replace(y=y))
+
+
+def test_training_learns_the_source(make, train, points):
+    dann = make()
     train(dann, method="label", steps=150, learning_rate=lambda p: 0.05, optimizer=Adam(dann.networks[:2]))
-    assert evaluate(dann, SOURCE, TARGET)["source_class"] > 0.95
+    assert evaluate(dann, *points)["source_class"] > 0.95
 
 
-def test_the_four_accuracies(make_dann):
-    dann = make_dann()
-    result = evaluate(dann, SOURCE, TARGET)
-    assert result["target_class"] == (dann.predict(TARGET.x) == TARGET.y).mean()
-    assert result["source_class"] == (dann.predict(SOURCE.x) == SOURCE.y).mean()
-    assert result["source_domain"] == (dann.predict_domain(SOURCE.x) == 0).mean()
-    assert result["target_domain"] == (dann.predict_domain(TARGET.x) == 1).mean()
+def test_the_four_accuracies(make, points):
+    dann, (source, target) = make(), points
+    result = evaluate(dann, source, target)
+    assert all(type(value) is float for value in result.values())
+    assert result["target_class"] == (to_host(dann.predict(target.x)) == TARGET.y).mean()
+    assert result["source_class"] == (to_host(dann.predict(source.x)) == SOURCE.y).mean()
+    assert result["source_domain"] == (to_host(dann.predict_domain(source.x)) == 0).mean()
+    assert result["target_domain"] == (to_host(dann.predict_domain(target.x)) == 1).mean()
 
 
-def test_predictions_prepare_each_part_and_do_not_depend_on_its_size(make_dann):
-    dann = make_dann()
-    expected = dann.predict(2 * TARGET.x), dann.predict_domain(2 * TARGET.x)
+def test_examples_that_prepare_takes_to_the_device_are_evaluated_like_those_that_live_there(make, place, points):
+    dann = make()
+    assert evaluate(dann, SOURCE, TARGET, prepare=place) == evaluate(dann, *points)
+
+
+def test_predictions_prepare_each_part_and_do_not_depend_on_its_size(make, points):
+    dann, x = make(), points[1].x
+    expected = to_host(dann.predict(2 * x)), to_host(dann.predict_domain(2 * x))
     for size in (1, 7, 500):
-        np.testing.assert_array_equal(predictions(dann, TARGET.x, prepare=lambda x: 2 * x, batch_size=size), expected)
+        found = predictions(dann, x, prepare=lambda x: 2 * x, batch_size=size)
+        assert all(type(array) is np.ndarray for array in found)
+        np.testing.assert_array_equal(found, expected)
 
 
-def test_accuracy_is_the_share_of_equals():
-    assert accuracy(np.array([1, 2, 3, 4]), np.array([1, 2, 0, 4])) == 0.75
+def test_accuracy_is_the_share_of_equals(place):
+    assert accuracy(place(np.array([1, 2, 3, 4])), place(np.array([1, 2, 0, 4]))) == 0.75

@@ -1,7 +1,6 @@
 """Endless shuffled batches."""
 
-import numpy as np
-
+from minidann.backend import array_module, beside
 from minidann.errors import InputError
 
 
@@ -21,6 +20,16 @@ class Batches:
         Draws the orders.
     prepare : function, optional
         Applied to the examples of each batch, so that images stay bytes until the last moment.
+    place : function, optional
+        Takes each batch to the device that trains on it (see :func:`minidann.device.choose`), before ``prepare``. Arrays that live
+        there altogether need no such thing: their batches are drawn on the device, and nothing goes up in a step.
+
+    Attributes
+    ----------
+    order : integer array (N,)
+        The present epoch's.
+    next : int
+        Where in it the next batch begins.
 
     Raises
     ------
@@ -28,31 +37,39 @@ class Batches:
         If the arrays differ in length or a batch is larger than they are.
     """
 
-    def __init__(self, *arrays, size, rng, prepare=None):
+    def __init__(self, *arrays, size, rng, prepare=None, place=None):
         lengths = {len(array) for array in arrays}
         if len(lengths) > 1:
             raise InputError(f"the arrays of a data set differ in length: {', '.join(str(len(array)) for array in arrays)}; each example needs its label")
         self.n = lengths.pop()
         if not 1 <= size <= self.n:
             raise InputError(f"a batch of {size} examples can not be drawn from a data set of {self.n}; choose a batch size from 1 to {self.n} for each domain")
-        self.arrays, self.size, self.rng, self.prepare = arrays, size, rng, prepare
-        self._order, self._next = rng.permutation(self.n), 0
+        self.arrays, self.size, self.rng, self.prepare, self.place = arrays, size, rng, prepare, place
+        self._draw_order()
+        self.next = 0
 
     def __iter__(self):
         return self
 
     def __next__(self):
         """The next batch: one array for each of ``arrays``."""
-        rows = self._rows()
-        examples, *others = [array[rows] for array in self.arrays]
+        return self.at(self._rows())
+
+    def at(self, rows):
+        """The batch that consists of these rows, an index array or a slice."""
+        examples, *others = [self.place(array[rows]) if self.place else array[rows] for array in self.arrays]
         return (self.prepare(examples) if self.prepare else examples, *others)
 
     def _rows(self):
-        stop = self._next + self.size
-        rows = self._order[self._next : stop]
-        self._next = stop
+        stop = self.next + self.size
+        rows = self.order[self.next : stop]
+        self.next = stop
         if stop < self.n:
             return rows
-        self._order = self.rng.permutation(self.n)
-        self._next = stop - self.n
-        return rows if len(rows) == self.size else np.concatenate([rows, self._order[: self._next]])
+        self._draw_order()
+        self.next = stop - self.n
+        return rows if len(rows) == self.size else array_module(rows).concatenate([rows, self.order[: self.next]])
+
+    def _draw_order(self):
+        """The order of an epoch: drawn on the host, so that a CPU and a GPU see the same batches, and kept beside the examples."""
+        self.order = beside(self.arrays[0], self.rng.permutation(self.n))

@@ -8,7 +8,7 @@ Shapes are free: y, dx and dy have the shape of x (but for Flatten). At exactly 
 no derivative; like everyone we take 0 there.
 """
 
-from minidann.backend import array_module
+from minidann.backend import array_module, fused
 from minidann.nn.layer import Layer
 
 
@@ -34,6 +34,7 @@ class Sigmoid(Layer):
         return dy * self._y * (1 - self._y)
 
 
+@fused
 def sigmoid(x):
     """1 / (1 + exp(-x)), written with tanh, which saturates where exp would overflow."""
     return 0.5 * (1 + array_module(x).tanh(0.5 * x))

@@ -32,7 +32,7 @@ Source: Ioffe & Szegedy, Batch Normalization (2015); the backward pass is their 
 
 import numpy as np
 
-from minidann.backend import array_module
+from minidann.backend import array_module, fused
 from minidann.nn.layer import Layer
 
 
@@ -74,8 +74,9 @@ class BatchNorm(Layer):
         else:
             x_parts, mu, var = x, self.state["mean"], self.state["var"]
         self._sigma = xp.sqrt(var + self.epsilon)
-        self._xhat = ((x_parts - mu) / self._sigma).reshape(x.shape)
-        return self.params["gamma"] * self._xhat + self.params["beta"]
+        xhat, y = normalize(x_parts, mu, self._sigma, self.params["gamma"], self.params["beta"])
+        self._xhat = xhat.reshape(x.shape)
+        return y.reshape(x.shape)
 
     def backward(self, dy):
         over = tuple(range(dy.ndim - 1))
@@ -86,8 +87,8 @@ class BatchNorm(Layer):
             return dxhat / self._sigma
         dxhat, xhat = self._split(dxhat), self._split(self._xhat)  # (P, m, C)
         shift = dxhat.mean(axis=1, keepdims=True)
-        stretch = xhat * (dxhat * xhat).mean(axis=1, keepdims=True)
-        return ((dxhat - shift - stretch) / self._sigma).reshape(dy.shape)
+        stretch = (dxhat * xhat).mean(axis=1, keepdims=True)
+        return input_gradient(dxhat, xhat, shift, stretch, self._sigma).reshape(dy.shape)
 
     def _split(self, x):
         """(N, ..., C) -> (P, m, C): the parts, each with all its values of a channel in one axis."""
@@ -98,3 +99,16 @@ class BatchNorm(Layer):
     def _update(self, name, batch_value):
         joint = batch_value.mean(axis=(0, 1))  # (C,)
         self.state[name] = (self.momentum * self.state[name] + (1 - self.momentum) * joint).astype(self.state[name].dtype)
+
+
+@fused
+def normalize(x, mu, sigma, gamma, beta):
+    """(xhat, y) of the formulas above."""
+    xhat = (x - mu) / sigma
+    return xhat, gamma * xhat + beta
+
+
+@fused
+def input_gradient(dxhat, xhat, shift, stretch, sigma):
+    """dx of the formulas above, from the two means."""
+    return (dxhat - shift - xhat * stretch) / sigma

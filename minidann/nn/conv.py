@@ -32,12 +32,14 @@ from math import prod
 
 import numpy as np
 
-from minidann.backend import array_module, in_threads
+from minidann.backend import array_module
 from minidann.nn import windows
 from minidann.nn.initializers import he_normal
 from minidann.nn.layer import Layer
+from minidann.threads import in_threads
 
-BLOCK_BYTES = 4 << 20  # windows unfolded at a time; a GPU, which has no such cache, takes the whole batch
+BLOCK_BYTES = 4 << 20  # windows unfolded at a time
+GPU_BLOCK_BYTES = 1 << 30  # a GPU has no such cache, but thousands of threads to feed: the whole batch, if its memory is not strained
 _scratch = threading.local()
 
 
@@ -109,12 +111,11 @@ def correlate(padded, W, stride, b):
 
 
 def blocks(y, W):
-    """Slices over the batch such that the windows of one of them take about BLOCK_BYTES."""
+    """Slices over the batch such that the windows of one of them take about BLOCK_BYTES, or GPU_BLOCK_BYTES."""
     n, out_h, out_w, _ = y.shape
-    if array_module(y) is not np:
-        return [slice(0, n)]
+    block_bytes = BLOCK_BYTES if array_module(y) is np else GPU_BLOCK_BYTES
     image_bytes = out_h * out_w * prod(W.shape[:3]) * y.dtype.itemsize
-    images = max(1, BLOCK_BYTES // max(1, image_bytes))
+    images = max(1, block_bytes // max(1, image_bytes))
     return [slice(start, start + images) for start in range(0, n, images)]
 
 
@@ -134,12 +135,15 @@ def im2col(padded, kernel, stride, out=None):
     ``kernel`` and ``stride`` are (height, width) in pixels.
     """
     xp = array_module(padded)
-    views = xp.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))[:, :: stride[0], :: stride[1]]
-    views = views.transpose(0, 1, 2, 4, 5, 3)  # (N, OH, OW, C, KH, KW) -> (N, OH, OW, KH, KW, C)
+    n, h, w, c = padded.shape
+    (out_h, out_w), (step_n, step_h, step_w, step_c) = windows.count((h, w), kernel, stride), padded.strides
+    # a view in which window (u, v) begins s u rows and s v pixels further on; overlapping windows share memory
+    shape, strides = (n, out_h, out_w, *kernel, c), (step_n, stride[0] * step_h, stride[1] * step_w, step_h, step_w, step_c)
+    views = xp.lib.stride_tricks.as_strided(padded, shape=shape, strides=strides)
     if out is None:
         out = xp.empty(views.size, dtype=padded.dtype)
-    xp.copyto(out.reshape(views.shape), views)
-    return out.reshape(prod(views.shape[:3]), prod(views.shape[3:]))
+    xp.copyto(out.reshape(shape), views)
+    return out.reshape(n * out_h * out_w, prod(kernel) * c)
 
 
 def col2im(columns, shape, kernel, stride):

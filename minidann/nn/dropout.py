@@ -13,7 +13,7 @@ localization using convolutional networks (2015).
 
 import numpy as np
 
-from minidann.backend import array_module, to_device
+from minidann.backend import beside
 from minidann.nn.layer import Layer
 
 
@@ -47,5 +47,4 @@ class Dropout(Layer):
         """The mask, already divided by 1 - rate: (N, 1, ..., 1, C) for channels, else the shape of x."""
         shape = (len(x), *(1,) * (x.ndim - 2), x.shape[-1]) if self.channels else x.shape
         keep = self.rng.random(shape, dtype=np.float32) >= self.rate
-        mask = keep.astype(x.dtype) / (1 - self.rate)
-        return mask if array_module(x) is np else to_device(mask)
+        return beside(x, keep).astype(x.dtype) / (1 - self.rate)  # to a GPU the mask goes as single bytes

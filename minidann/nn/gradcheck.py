@@ -30,6 +30,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minidann.backend import array_module, to_host
+from minidann.device import DEVICES, choose
+from minidann.errors import InputError
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, GradientReversal, MaxPool2D, ReLU, Sequential, Sigmoid
 from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
 
@@ -89,7 +92,7 @@ class Report:
         return self.largest <= tolerance
 
 
-def check_layer(layer, x, *, train=True, seed=0, epsilon=1e-5, input_factor=1.0):
+def check_layer(layer, x, *, train=True, seed=0, epsilon=1e-5, input_factor=1.0, place=to_host):
     """Compare every gradient of a layer with central differences, in float64.
 
     The check works on copies: neither ``layer`` nor ``x`` changes. Each forward pass of a difference
@@ -108,31 +111,38 @@ def check_layer(layer, x, *, train=True, seed=0, epsilon=1e-5, input_factor=1.0)
         See :func:`numerical_gradient`.
     input_factor : float
         What dL/dx is, in units of the true one: 1, but -lam for a GradientReversal, whose backward is not its derivative.
+    place : function
+        ``to_device`` to let the layer work on a GPU. The differences are taken in main memory.
 
     Returns
     -------
     Report
     """
-    layer = copy.deepcopy(layer).convert(lambda array: array.astype(np.float64))
-    x = np.array(x, dtype=np.float64)
-    upstream = np.random.default_rng(seed).standard_normal(copy.deepcopy(layer).forward(x, train).shape)
+    layer = copy.deepcopy(layer).convert(lambda array: to_host(array).astype(np.float64))
+    x = np.array(to_host(x), dtype=np.float64)
+
+    def forward():
+        """(a copy of the layer, its y), where ``place`` takes them."""
+        worker = copy.deepcopy(layer).convert(place)
+        return worker, worker.forward(place(x), train)
+
+    worker, y = forward()
+    upstream = np.random.default_rng(seed).standard_normal(y.shape)
 
     def loss(_):
-        return float((copy.deepcopy(layer).forward(x, train) * upstream).sum())
+        return float((to_host(forward()[1]) * upstream).sum())
 
-    worker = copy.deepcopy(layer)
-    worker.forward(x, train)
-    errors = {"x": relative_error(worker.backward(upstream), input_factor * numerical_gradient(loss, x, epsilon))}
+    errors = {"x": relative_error(to_host(worker.backward(place(upstream))), input_factor * numerical_gradient(loss, x, epsilon))}
     for name, parameter in layer.params.items():
-        errors[name] = relative_error(worker.grads[name], numerical_gradient(loss, parameter, epsilon))
+        errors[name] = relative_error(to_host(worker.grads[name]), numerical_gradient(loss, parameter, epsilon))
     return Report(errors)
 
 
-def check_loss(loss, logits, targets, epsilon=1e-5):
+def check_loss(loss, logits, targets, epsilon=1e-5, place=to_host):
     """Compare the gradient that a loss returns with central differences, in float64: a Report with one error, ``"logits"``."""
-    logits = np.array(logits, dtype=np.float64)
-    _, analytic = loss(logits, targets)
-    return Report({"logits": relative_error(analytic, numerical_gradient(lambda z: float(loss(z, targets)[0]), logits, epsilon))})
+    logits, targets = np.array(logits, dtype=np.float64), place(targets)
+    _, analytic = loss(place(logits), targets)
+    return Report({"logits": relative_error(to_host(analytic), numerical_gradient(lambda z: float(loss(place(z), targets)[0]), logits, epsilon))})
 
 
 def away_from_kinks(rng, shape):
@@ -141,15 +151,15 @@ def away_from_kinks(rng, shape):
     return rng.permutation((np.arange(size) + 0.5) / size * 2 - 1 + 1e-3 / size).reshape(shape)
 
 
-def cases(rng):
+def cases(rng, place=to_host):
     """(name, check) of every layer and loss in small; ``check(plant)`` runs it, through ``plant`` if one is given."""
 
     def layer(instance, shape, **options):
         x = away_from_kinks(rng, shape)
-        return lambda plant: check_layer(plant(instance) if plant else instance, x, **options)
+        return lambda plant: check_layer(plant(instance) if plant else instance, x, place=place, **options)
 
     def loss(function, logits, targets):
-        return lambda plant: check_loss(plant_loss(function, plant) if plant else function, logits, targets)
+        return lambda plant: check_loss(plant_loss(function, plant) if plant else function, logits, targets, place=place)
 
     image = (4, 6, 5, 2)
     labels = rng.integers(0, 4, 5)
@@ -182,7 +192,7 @@ PLANTS = {
     "scale": ("divided by the batch size once too often", lambda g, upstream: g / len(upstream)),
     "transpose": ("a matrix taken the wrong way round", lambda g, upstream: g.T.reshape(g.shape)),
     "zero": ("a gradient that was never filled in", lambda g, upstream: 0 * g),
-    "shift": ("an index off by one", lambda g, upstream: np.roll(g, 1)),
+    "shift": ("an index off by one", lambda g, upstream: array_module(g).roll(g, 1)),
 }
 
 
@@ -218,8 +228,7 @@ def plant_loss(loss, plant):
 
 def main(argv=None):
     """Print the table; exit status 1 if a gradient is wrong."""
-    checks = cases(np.random.default_rng(0))
-    names = list(dict.fromkeys(name for name, _, _ in checks))
+    names = list(dict.fromkeys(name for name, _, _ in cases(np.random.default_rng(0))))
     parser = argparse.ArgumentParser(
         prog="python -m minidann.nn.gradcheck",
         description="Compare every hand-written gradient with central differences in float64, against a random upstream gradient.",
@@ -229,7 +238,13 @@ def main(argv=None):
     bugs = "; ".join(f"{name}: {what}" for name, (what, _) in PLANTS.items())
     parser.add_argument("--plant", choices=PLANTS, metavar="BUG", help=f"put a known bug into every backward and see it caught ({bugs})")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="largest relative error that passes (default: %(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the layers work: cpu, gpu, or auto (default: %(default)s)")
     args = parser.parse_args(argv)
+    try:
+        checks = cases(np.random.default_rng(0), choose(args.device))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
     plant = plant_layer(PLANTS[args.plant][1]) if args.plant else None
     failures = 0

@@ -13,16 +13,17 @@ One optimizer holds all the networks that are trained together. In DANN this mat
 gradient reaches the features already multiplied by lambda and *added* to the label head's. Adam
 divides every gradient by its own size, so a second Adam for the reversed part would divide lambda away.
 
-All gradients are laid end to end in one flat vector: a step is then a dozen operations on that
-vector, however many layers there are, instead of a dozen for each array.
+All parameters are laid end to end in one flat vector theta, of which the layers then hold views, and so are the gradients:
+a step is a few operations on that vector, however many layers there are, instead of a few for each array.
 
 Source: Polyak, Some methods of speeding up the convergence of iteration methods (1964); Kingma & Ba,
 Adam (2015), algorithm 1, whose v is s here.
 """
 
 from abc import ABC, abstractmethod
+from itertools import accumulate
 
-from minidann.backend import array_module
+from minidann.backend import array_module, beside, fused, to_host
 from minidann.nn.layer import Layer
 
 
@@ -37,12 +38,28 @@ class Optimizer(ABC):
         mu. May be set before each step.
     weight_decay : float
         L2 strength, on the parameters named ``"W"``.
+
+    Raises
+    ------
+    ValueError
+        If there are no parameters, or not all of one precision.
+
+    Attributes
+    ----------
+    t : int
+        Steps taken.
+    state : dict of str to array
+        What the optimizer remembers from step to step, in flat vectors like theta.
     """
+
+    vectors = ()  # names of the arrays in ``state``
 
     def __init__(self, networks, learning_rate, weight_decay):
         networks = [networks] if isinstance(networks, Layer) else networks
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.learning_rate, self._weight_decay = learning_rate, weight_decay
         self._slots = [(leaf, name) for network in networks for leaf in network.leaves() for name in leaf.params]
+        self.t, self.state = 0, {}
+        self._flatten()
 
     def step(self):
         """Change every parameter in place by one step along its gradient.
@@ -52,58 +69,93 @@ class Optimizer(ABC):
         RuntimeError
             If a layer has no gradient yet.
         """
-        change = self._change(self._gather())
-        start = 0
-        for leaf, name in self._slots:
-            parameter = leaf.params[name]
-            parameter -= change[start : start + parameter.size].reshape(parameter.shape)
-            start += parameter.size
+        if any(leaf.params[name] is not view for (leaf, name), view in zip(self._slots, self._views)):
+            self._flatten()  # a layer was given other arrays since: another precision, device or optimizer
+        g = array_module(self._theta).concatenate([self._gradient(*slot) for slot in self._slots])
+        if self._weight_decay:
+            g += self._decay * self._theta
+        self.t += 1
+        self._update(self._theta, g)
 
     @abstractmethod
-    def _change(self, g):
-        """What is subtracted from theta, for the flat gradient g."""
+    def _update(self, theta, g):
+        """Change the flat vector theta in place, for the flat gradient g."""
 
-    def _gather(self):
-        return array_module(self._slots[0][0].params[self._slots[0][1]]).concatenate([self._gradient(*slot) for slot in self._slots])
+    def _flatten(self):
+        """Copy all parameters into theta and let the layers hold views of it."""
+        arrays = [leaf.params[name] for leaf, name in self._slots]
+        dtypes = {str(array.dtype) for array in arrays}
+        if len(dtypes) != 1:
+            raise ValueError(f"the parameters are of precision {', '.join(sorted(dtypes)) or 'none: there are none'}; an optimizer needs some, all of one precision")
+        xp = array_module(arrays[0])
+        self._theta = xp.concatenate([array.ravel() for array in arrays])
+        ends = list(accumulate(array.size for array in arrays))
+        self._views = [self._theta[end - array.size : end].reshape(array.shape) for array, end in zip(arrays, ends)]
+        for (leaf, name), view in zip(self._slots, self._views):
+            leaf.params[name] = view
+        self.state = {name: self._like_theta(self.state.get(name)) for name in self.vectors}
+        if self._weight_decay:
+            decays = [xp.full(array.size, self._weight_decay * (name == "W"), array.dtype) for (_, name), array in zip(self._slots, arrays)]
+            self._decay = xp.concatenate(decays)
 
-    def _gradient(self, leaf, name):
+    def _like_theta(self, vector):
+        """The vector where theta lives and in its precision; zeros if there is none yet."""
+        xp = array_module(self._theta)
+        if vector is None:
+            return xp.zeros_like(self._theta)
+        if array_module(vector) is not xp:
+            vector = beside(self._theta, to_host(vector))
+        return vector.astype(self._theta.dtype)
+
+    @staticmethod
+    def _gradient(leaf, name):
         if name not in leaf.grads:
             raise RuntimeError(f"{type(leaf).__name__} has no gradient for {name} yet: call backward before step")
-        g = leaf.grads[name]
-        if self.weight_decay and name == "W":
-            g = g + self.weight_decay * leaf.params[name]
-        return g.ravel()
+        return leaf.grads[name].ravel()
 
 
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum."""
 
+    vectors = ("velocity",)
+
     def __init__(self, networks, learning_rate, momentum=0.0, weight_decay=0.0):
         super().__init__(networks, learning_rate, weight_decay)
         self.momentum = momentum
-        self._velocity = 0.0
 
-    def _change(self, g):
-        self._velocity = self.momentum * self._velocity + g
-        return self.learning_rate * self._velocity
+    def _update(self, theta, g):
+        momentum_update(theta, self.state["velocity"], g, self.learning_rate, self.momentum)
 
 
 class Adam(Optimizer):
     """Adaptive moment estimation."""
 
+    vectors = ("mean", "square")
+
     def __init__(self, networks, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0):
         super().__init__(networks, learning_rate, weight_decay)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
-        self._mean = self._square = 0.0
-        self._t = 0
 
-    def _change(self, g):
-        self._t += 1
-        self._mean = self.beta1 * self._mean + (1 - self.beta1) * g
-        self._square = self.beta2 * self._square + (1 - self.beta2) * (g * g)
-        mean_hat = self._mean / (1 - self.beta1**self._t)
-        square_hat = self._square / (1 - self.beta2**self._t)
-        return self.learning_rate * mean_hat / (array_module(g).sqrt(square_hat) + self.epsilon)
+    def _update(self, theta, g):
+        mean_share, square_share = 1 - self.beta1**self.t, 1 - self.beta2**self.t  # of the running means, which began at 0
+        mu = self.learning_rate / mean_share
+        adam_update(theta, self.state["mean"], self.state["square"], g, mu, 1 - self.beta1, 1 - self.beta2, square_share, self.epsilon)
+
+
+@fused
+def momentum_update(theta, v, g, mu, momentum):
+    """SGD's formula above; changes theta and v."""
+    v *= momentum
+    v += g
+    theta -= mu * v
+
+
+@fused
+def adam_update(theta, m, s, g, mu, gain1, gain2, square_share, epsilon):
+    """Adam's formula above, with 1 - beta as a gain and mu already divided by the share of mhat; changes theta, m and s."""
+    m += gain1 * (g - m)
+    s += gain2 * (g * g - s)
+    theta -= mu * m / (array_module(theta).sqrt(s / square_share) + epsilon)
 
 
 class WeightAverage:
@@ -111,24 +163,29 @@ class WeightAverage:
 
     theta_bar <- theta_bar + (theta - theta_bar) / k       at the k-th call of ``update``
 
+    Make it when the networks are where they will be trained, as the optimizer.
+
     Source: Polyak & Juditsky, Acceleration of stochastic approximation by averaging (1992).
     """
 
     def __init__(self, networks):
         self._leaves = [leaf for network in networks for leaf in network.leaves()]
-        self._mean, self._k = 0.0, 0
+        theta = self._theta()
+        self.mean, self.k = array_module(theta).zeros_like(theta), 0
 
     def update(self):
         """Take the present weights into the mean."""
-        self._k += 1
+        self.k += 1
+        self.mean += (self._theta() - self.mean) / self.k
+
+    def _theta(self):
         weights = [array.ravel() for leaf in self._leaves for array in leaf.params.values()]
-        theta = array_module(weights[0]).concatenate(weights)
-        self._mean = self._mean + (theta - self._mean) / self._k
+        return array_module(weights[0]).concatenate(weights)
 
     def apply(self):
         """Replace the weights by their mean."""
         start = 0
         for leaf in self._leaves:
             for array in leaf.params.values():
-                array[...] = self._mean[start : start + array.size].reshape(array.shape)
+                array[...] = self.mean[start : start + array.size].reshape(array.shape)
                 start += array.size

@@ -18,9 +18,10 @@ from numbers import Integral
 
 import numpy as np
 
-from minidann.backend import array_module, in_threads, parts
+from minidann.backend import array_module, fused
 from minidann.nn import windows
 from minidann.nn.layer import Layer
+from minidann.threads import in_threads, parts
 
 
 class MaxPool2D(Layer):
@@ -68,9 +69,7 @@ class MaxPool2D(Layer):
             dpadded[part] = 0
             unclaimed = xp.ones(dy[part].shape, dtype=bool)  # windows whose winner is still to be met
             for pixel, dpixel in zip(self._pixels(self._padded[part]), self._pixels(dpadded[part])):
-                won = (pixel == self._y[part]) & unclaimed
-                dpixel += won * dy[part]
-                unclaimed ^= won
+                claim(pixel, self._y[part], dpixel, dy[part], unclaimed)
 
         in_threads(scatter, parts(len(dy)))
         return windows.crop(dpadded, self._border)
@@ -82,3 +81,11 @@ class MaxPool2D(Layer):
         for i in range(height):
             for j in range(width):
                 yield image[:, i : i + step_h * out_h : step_h, j : j + step_w * out_w : step_w]
+
+
+@fused
+def claim(pixel, y, dpixel, dy, unclaimed):
+    """One pixel of every window takes dy where it is the maximum and no pixel before it was; changes dpixel and unclaimed."""
+    won = (pixel == y) & unclaimed
+    dpixel += won * dy
+    unclaimed ^= won

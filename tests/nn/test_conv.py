@@ -1,10 +1,14 @@
 """Convolution against a loop over windows, and its gradients against differences."""
 
+import threading
+from operator import methodcaller
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minidann.backend import to_host
 from minidann.nn import Conv2D, conv, windows
 from minidann.nn.gradcheck import check_layer
 
@@ -43,81 +47,102 @@ def naive_convolution(x, W, b, stride):
     return y
 
 
-def make(options, seed):
+def make(place, options, seed):
+    """A layer in float64 with biases that are not 0."""
     layer = Conv2D(**options, rng=np.random.default_rng(seed)).convert(lambda array: array.astype(np.float64))
     layer.params["b"] += np.random.default_rng(seed).standard_normal(len(layer.params["b"]))
-    return layer
+    return layer.convert(place)
 
 
 @given(convolutions(), seeds)
-def test_forward_is_the_formula(convolution, seed):
+def test_forward_is_the_formula(place, convolution, seed):
     options, shape = convolution
-    layer, x = make(options, seed), np.random.default_rng(seed).standard_normal(shape)
+    layer, x = make(place, options, seed), np.random.default_rng(seed).standard_normal(shape)
     padded = bordered(x, options["padding"], options["kernel_size"], options["stride"])
-    expected = naive_convolution(padded, layer.params["W"], layer.params["b"], options["stride"])
-    np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-10, atol=1e-12)
+    expected = naive_convolution(padded, to_host(layer.params["W"]), to_host(layer.params["b"]), options["stride"])
+    np.testing.assert_allclose(to_host(layer.forward(place(x))), expected, rtol=1e-10, atol=1e-12)
 
 
 @given(convolutions(), seeds)
-def test_gradients(convolution, seed):
+def test_gradients(place, convolution, seed):
     options, shape = convolution
-    assert check_layer(make(options, seed), np.random.default_rng(seed).standard_normal(shape), epsilon=1e-4).passed(1e-7)
+    x = np.random.default_rng(seed).standard_normal(shape)
+    assert check_layer(make(place, options, seed), x, epsilon=1e-4, place=place).passed(1e-7)
 
 
 @given(convolutions(), seeds)
-def test_col2im_is_the_adjoint_of_im2col(convolution, seed):
+def test_col2im_is_the_adjoint_of_im2col(place, convolution, seed):
     """<im2col x, c> = <x, col2im c>: a pixel collects from every window it lies in."""
     options, shape = convolution
     rng, (kernel, stride) = np.random.default_rng(seed), (options["kernel_size"], options["stride"])
     x = bordered(rng.standard_normal(shape), options["padding"], kernel, stride)
-    columns = conv.im2col(x, kernel, stride)
+    columns = to_host(conv.im2col(place(x), kernel, stride))
     c = rng.standard_normal(columns.shape)
-    np.testing.assert_allclose((columns * c).sum(), (x * conv.col2im(c, x.shape, kernel, stride)).sum(), rtol=1e-9, atol=1e-9)
+    image = to_host(conv.col2im(place(c), x.shape, kernel, stride))
+    np.testing.assert_allclose((columns * c).sum(), (x * image).sum(), rtol=1e-9, atol=1e-9)
 
 
 @given(convolutions(), seeds)
-def test_im2col_holds_one_window_a_row(convolution, seed):
+def test_im2col_holds_one_window_a_row(place, convolution, seed):
     options, shape = convolution
     kernel, stride = options["kernel_size"], options["stride"]
     x = bordered(np.random.default_rng(seed).standard_normal(shape), options["padding"], kernel, stride)
     out = windows.count(x.shape[1:3], kernel, stride)
     rows = [x[n, u * stride[0] :, v * stride[1] :][: kernel[0], : kernel[1]].ravel() for n, u, v in np.ndindex(len(x), *out)]
-    np.testing.assert_array_equal(conv.im2col(x, kernel, stride), rows)
+    np.testing.assert_array_equal(to_host(conv.im2col(place(x), kernel, stride)), rows)
 
 
-def test_col2im_counts_the_windows_of_each_pixel():
-    counts = conv.col2im(np.ones((9, 4)), (1, 4, 4, 1), (2, 2), (1, 1))[0, :, :, 0]
+def test_col2im_counts_the_windows_of_each_pixel(place):
+    counts = to_host(conv.col2im(place(np.ones((9, 4))), (1, 4, 4, 1), (2, 2), (1, 1)))[0, :, :, 0]
     np.testing.assert_array_equal(counts, np.outer([1, 2, 2, 1], [1, 2, 2, 1]))
 
 
-def test_blocks_do_not_change_the_result(monkeypatch):
+def test_blocks_do_not_change_the_result(place, monkeypatch):
     """One image at a time, as for large images, and all at once."""
     results = []
-    for size in (1, conv.BLOCK_BYTES):
+    for size, count in ((1, 5), (conv.BLOCK_BYTES, 1)):
         monkeypatch.setattr(conv, "BLOCK_BYTES", size)
-        layer = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(lambda array: array.astype(np.float64))
-        y = layer.forward(np.random.default_rng(1).standard_normal((5, 6, 7, 2)))
-        results.append([y, layer.backward(np.random.default_rng(2).standard_normal(y.shape)), *layer.grads.values()])
+        monkeypatch.setattr(conv, "GPU_BLOCK_BYTES", size)
+        layer = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(lambda array: place(array.astype(np.float64)))
+        y = layer.forward(place(np.random.default_rng(1).standard_normal((5, 6, 7, 2))))
+        assert len(conv.blocks(y, layer.params["W"])) == count
+        dx = layer.backward(place(np.random.default_rng(2).standard_normal(y.shape)))
+        results.append([to_host(array) for array in (y, dx, *layer.grads.values())])
     for blockwise, whole in zip(*results):
         np.testing.assert_allclose(blockwise, whole, rtol=1e-12, atol=1e-12)
 
 
-def test_two_layers_do_not_overwrite_each_others_windows():
+def test_two_layers_do_not_overwrite_each_others_windows(place):
     """The buffer of the windows is shared by all layers: a backward must not find another layer's in it."""
-    x = np.random.default_rng(1).standard_normal((2, 5, 5, 2))
-    alone = Conv2D(2, 3, 3, rng=np.random.default_rng(0))
-    dy = np.random.default_rng(2).standard_normal(alone.forward(x).shape)
+    x = place(np.random.default_rng(1).standard_normal((2, 5, 5, 2)))
+    alone = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(place)
+    dy = place(np.random.default_rng(2).standard_normal(alone.forward(x).shape))
     alone.backward(dy)
-    together = Conv2D(2, 3, 3, rng=np.random.default_rng(0))
+    together = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(place)
     together.forward(x)
-    Conv2D(2, 4, 4, rng=np.random.default_rng(3)).forward(x + 1)
+    Conv2D(2, 4, 4, rng=np.random.default_rng(3)).convert(place).forward(x + 1)
     together.backward(dy)
-    assert all(np.array_equal(alone.grads[name], together.grads[name]) for name in alone.grads)
+    assert all(np.array_equal(to_host(alone.grads[name]), to_host(together.grads[name])) for name in alone.grads)
 
 
-def test_one_number_stands_for_height_and_width():
-    x = np.random.default_rng(1).standard_normal((2, 7, 7, 2))
-    one, two = (Conv2D(2, 3, k, stride=s, padding=1, rng=np.random.default_rng(0)).forward(x) for k, s in ((3, 2), ((3, 3), (2, 2))))
+def test_the_buffer_of_the_windows_is_where_and_in_the_precision_that_the_windows_are(place, monkeypatch):
+    """The one that was left there would do for the size."""
+    monkeypatch.setattr(conv, "_scratch", threading.local())
+    layer = Conv2D(2, 3, 3, rng=np.random.default_rng(0))
+    x = np.random.default_rng(1).standard_normal((2, 5, 5, 2))
+    for there in (place, to_host, place):
+        for dtype, digits in ((np.float32, 4), (np.float64, 12)):
+            layer.convert(there).convert(methodcaller("astype", dtype))
+            y = layer.forward(there(x.astype(dtype)))
+            assert y.dtype == dtype and type(y) is type(there(x))
+            expected = naive_convolution(bordered(x, "same", (3, 3), (1, 1)), to_host(layer.params["W"]), 0, (1, 1))
+            np.testing.assert_allclose(to_host(y), expected, rtol=0, atol=10.0**-digits)
+
+
+def test_one_number_stands_for_height_and_width(place):
+    x = place(np.random.default_rng(1).standard_normal((2, 7, 7, 2)))
+    layers = [Conv2D(2, 3, k, stride=s, padding=1, rng=np.random.default_rng(0)).convert(place) for k, s in ((3, 2), ((3, 3), (2, 2)))]
+    one, two = (to_host(layer.forward(x)) for layer in layers)
     np.testing.assert_array_equal(one, two)
 
 

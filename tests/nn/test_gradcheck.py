@@ -1,12 +1,25 @@
 """The gradient check is itself checked: right gradients pass, every planted bug is caught."""
 
+import copy
+
 import numpy as np
 import pytest
+from strict_cupy import meter
 
+from minidann import device
+from minidann.backend import to_host
 from minidann.nn import BatchNorm, Dense, Dropout, ReLU, Sequential, gradcheck
 from minidann.nn.losses import softmax_cross_entropy
 
-CASES = gradcheck.cases(np.random.default_rng(0))
+CASES = [f"{name} {case}" for name, case, _ in gradcheck.cases(np.random.default_rng(0))]
+on_the_stand_in = pytest.mark.parametrize("place", ["stand-in"], indirect=True)
+
+
+@pytest.fixture
+def on(place, monkeypatch):
+    """What tells the program to work at ``place``: for a GPU, as if nothing were missing on this machine."""
+    monkeypatch.setattr(device, "why_no_gpu", lambda: "")
+    return ["--device", "cpu" if place is to_host else "gpu"]
 
 
 def test_differences_of_a_polynomial_are_its_derivative():
@@ -16,46 +29,86 @@ def test_differences_of_a_polynomial_are_its_derivative():
     np.testing.assert_array_equal(x, before)
 
 
-@pytest.mark.parametrize("check", [check for _, _, check in CASES], ids=[f"{name} {case}" for name, case, _ in CASES])
+@pytest.mark.parametrize("i", range(len(CASES)), ids=CASES)
 @pytest.mark.parametrize("bug", ["sign", "zero"])
-def test_a_planted_bug_is_caught_in_every_gradient(check, bug):
+def test_a_planted_bug_is_caught_in_every_gradient(place, i, bug):
+    _, _, check = gradcheck.cases(np.random.default_rng(0), place)[i]
     assert check(None).passed()
     plant = gradcheck.plant_layer(gradcheck.PLANTS[bug][1])
     assert min(check(plant).errors.values()) > 0.9
 
 
 @pytest.mark.parametrize("bug", gradcheck.PLANTS)
-def test_the_program_reports_a_planted_bug(bug, capsys):
-    assert gradcheck.main(["--plant", bug, "--layer", "Dense"]) == 1
+def test_the_program_reports_a_planted_bug(on, bug, capsys):
+    assert gradcheck.main(["--plant", bug, "--layer", "Dense", *on]) == 1
     assert "WRONG" in capsys.readouterr().out
 
 
-def test_the_program_passes_every_layer(capsys):
-    assert gradcheck.main([]) == 0
+def test_the_program_passes_every_layer(on, capsys):
+    assert gradcheck.main(on) == 0
     out = capsys.readouterr().out
-    assert "WRONG" not in out and all(name in out for name, _, _ in CASES)
+    assert "WRONG" not in out and all(case.split()[0] in out for case in CASES)
 
 
-def test_the_tolerance_decides():
-    assert gradcheck.main(["--layer", "Dense", "--tolerance", "0"]) == 1
+def test_the_tolerance_decides(on):
+    assert gradcheck.main(["--layer", "Dense", "--tolerance", "0", *on]) == 1
 
 
-def test_the_check_changes_neither_layer_nor_input():
-    layer = Sequential([Dense(3, 4, rng=np.random.default_rng(0)), ReLU(), BatchNorm(4), Dropout(0.5, rng=np.random.default_rng(1))])
+@on_the_stand_in
+@pytest.mark.parametrize("arguments, there", [([], False), (["--device", "cpu"], False), (["--device", "gpu"], True), (["--device", "auto"], True)])
+def test_the_program_works_where_it_is_told_to(on, arguments, there):
+    meter.reset()
+    assert gradcheck.main(["--layer", "Dense", *arguments]) == 0
+    assert (meter.launches > 0) is there
+
+
+def test_without_a_gpu_the_program_says_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr(device, "why_no_gpu", lambda: "no GPU grows here")
+    assert gradcheck.main(["--device", "gpu"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err == "error: no GPU grows here, or run with --device cpu\n"
+    assert gradcheck.main(["--device", "auto", "--layer", "Dense"]) == 0
+
+
+def wrong_on_the_device(gradient):
+    """The gradient in main memory, and its negative anywhere else."""
+    return gradient if isinstance(gradient, np.ndarray) else -gradient
+
+
+def test_a_mistake_that_only_the_device_makes_is_caught(place):
+    """The check would be blind to it if it let the layer, or the loss, work in main memory."""
+
+    class Wrong(ReLU):
+        def backward(self, dy):
+            return wrong_on_the_device(super().backward(dy))
+
+    def wrong(z, t):
+        loss, dz = softmax_cross_entropy(z, t)
+        return loss, wrong_on_the_device(dz)
+
+    rng = np.random.default_rng(0)
+    x, z, labels = gradcheck.away_from_kinks(rng, (3, 4)), rng.standard_normal((4, 3)), np.array([0, 1, 2, 0])
+    for report in (gradcheck.check_layer(Wrong(), x, place=place), gradcheck.check_loss(wrong, z, labels, place=place)):
+        assert report.passed() is (place is to_host)
+
+
+def test_the_check_changes_neither_layer_nor_input(place):
+    layer = Sequential([Dense(3, 4, rng=np.random.default_rng(0)), ReLU(), BatchNorm(4), Dropout(0.5, rng=np.random.default_rng(1))]).convert(place)
     x = np.random.default_rng(2).standard_normal((5, 3)).astype(np.float32)
-    before = {name: array.copy() for name, array in (layer.params | layer.state).items()} | {"x": x.copy()}
-    gradcheck.check_layer(layer, x)
+    held, before = layer.params | layer.state, copy.deepcopy(layer.params | layer.state | {"x": x})
+    gradcheck.check_layer(layer, x, place=place)
     after = layer.params | layer.state | {"x": x}
-    assert all(after[name].dtype == np.float32 and np.array_equal(after[name], array) for name, array in before.items())
+    assert all(after[name] is array for name, array in held.items())
+    assert all(after[name].dtype == np.float32 and np.array_equal(to_host(after[name]), to_host(array)) for name, array in before.items())
     assert layer.grads == {}
     assert layer.layers[3].rng.bit_generator.state == np.random.default_rng(1).bit_generator.state
 
 
-def test_upstream_gradients_of_ones_would_be_blind_to_a_wrong_batch_norm():
+def test_upstream_gradients_of_ones_would_be_blind_to_a_wrong_batch_norm(place):
     """Why the check draws a random one: ones see no difference between 0 and the truth."""
-    layer = BatchNorm(3).convert(lambda array: array.astype(np.float64))
-    layer.forward(np.random.default_rng(0).standard_normal((6, 3)), train=True)
-    np.testing.assert_allclose(layer.backward(np.ones((6, 3))), 0, atol=1e-12)
+    layer = BatchNorm(3).convert(lambda array: place(array.astype(np.float64)))
+    layer.forward(place(np.random.default_rng(0).standard_normal((6, 3))), train=True)
+    np.testing.assert_allclose(to_host(layer.backward(place(np.ones((6, 3))))), 0, atol=1e-12)
 
 
 def test_a_gradient_that_is_not_finite_fails():
@@ -77,7 +130,8 @@ def test_inputs_away_from_kinks_are_distinct_and_never_zero(shape):
     assert x.shape == shape and np.abs(x).max() <= 1 and gaps.min() > 1e-5
 
 
-def test_a_wrong_loss_is_caught():
+def test_a_wrong_loss_is_caught(place):
     z, labels = np.random.default_rng(0).standard_normal((4, 3)), np.array([0, 1, 2, 0])
-    assert gradcheck.check_loss(softmax_cross_entropy, z, labels).passed()
-    assert not gradcheck.check_loss(lambda z, t: (softmax_cross_entropy(z, t)[0], softmax_cross_entropy(z, t, "sum")[1]), z, labels).passed()
+    assert gradcheck.check_loss(softmax_cross_entropy, z, labels, place=place).passed()
+    wrong = gradcheck.check_loss(lambda z, t: (softmax_cross_entropy(z, t)[0], softmax_cross_entropy(z, t, "sum")[1]), z, labels, place=place)
+    assert not wrong.passed()

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minidann.backend import to_host
 from minidann.nn import MaxPool2D
 from minidann.nn.gradcheck import away_from_kinks, check_layer
 
@@ -38,7 +39,7 @@ def naive_pool(x, dy_of, window, stride, padding):
 
 
 @given(poolings(), seeds)
-def test_values_and_gradients_are_those_of_a_loop_even_with_ties(pooling, seed):
+def test_values_and_gradients_are_those_of_a_loop_even_with_ties(place, pooling, seed):
     window, stride, padding, shape = pooling
     x = np.random.default_rng(seed).integers(0, 3, shape).astype(np.float64)  # ties everywhere
 
@@ -47,39 +48,41 @@ def test_values_and_gradients_are_those_of_a_loop_even_with_ties(pooling, seed):
 
     layer = MaxPool2D(window, stride=stride, padding=padding)
     y, dx = naive_pool(x, dy_of, window, stride or window, padding)
-    np.testing.assert_array_equal(layer.forward(x), y)
-    np.testing.assert_array_equal(layer.backward(dy_of(y.shape)), dx)
+    np.testing.assert_array_equal(to_host(layer.forward(place(x))), y)
+    np.testing.assert_array_equal(to_host(layer.backward(place(dy_of(y.shape)))), dx)
 
 
 @given(poolings(), seeds)
-def test_gradients(pooling, seed):
+def test_gradients(place, pooling, seed):
     window, stride, padding, shape = pooling
-    assert check_layer(MaxPool2D(window, stride=stride, padding=padding), away_from_kinks(np.random.default_rng(seed), shape)).passed(1e-7)
+    x = away_from_kinks(np.random.default_rng(seed), shape)
+    assert check_layer(MaxPool2D(window, stride=stride, padding=padding), x, place=place).passed(1e-7)
 
 
-def test_of_equal_pixels_the_first_in_reading_order_takes_the_gradient():
+def test_of_equal_pixels_the_first_in_reading_order_takes_the_gradient(place):
     layer = MaxPool2D(2)
-    layer.forward(np.zeros((1, 4, 4, 1)))
-    np.testing.assert_array_equal(layer.backward(np.arange(1.0, 5).reshape(1, 2, 2, 1))[0, :, :, 0], [[1, 0, 2, 0], [0] * 4, [3, 0, 4, 0], [0] * 4])
+    layer.forward(place(np.zeros((1, 4, 4, 1))))
+    dx = to_host(layer.backward(place(np.arange(1.0, 5).reshape(1, 2, 2, 1))))
+    np.testing.assert_array_equal(dx[0, :, :, 0], [[1, 0, 2, 0], [0] * 4, [3, 0, 4, 0], [0] * 4])
 
 
 @given(poolings(), seeds)
-def test_the_gradient_is_handed_on_without_gain_or_loss(pooling, seed):
+def test_the_gradient_is_handed_on_without_gain_or_loss(place, pooling, seed):
     window, stride, padding, shape = pooling
     layer = MaxPool2D(window, stride=stride, padding=padding)
-    y = layer.forward(np.random.default_rng(seed).integers(0, 2, shape).astype(np.float64))
+    y = layer.forward(place(np.random.default_rng(seed).integers(0, 2, shape).astype(np.float64)))
     dy = np.random.default_rng(seed).integers(1, 9, y.shape).astype(np.float64)
-    assert layer.backward(dy).sum() == dy.sum()
+    assert to_host(layer.backward(place(dy))).sum() == dy.sum()
 
 
-def test_a_border_never_wins_over_negative_pixels():
-    y = MaxPool2D(3, stride=1, padding=1).forward(np.full((1, 3, 3, 1), -7.0))
-    np.testing.assert_array_equal(y, np.full((1, 3, 3, 1), -7.0))
+def test_a_border_never_wins_over_negative_pixels(place):
+    y = MaxPool2D(3, stride=1, padding=1).forward(place(np.full((1, 3, 3, 1), -7.0)))
+    np.testing.assert_array_equal(to_host(y), np.full((1, 3, 3, 1), -7.0))
 
 
-def test_the_stride_is_the_window_by_default():
-    x = np.random.default_rng(0).standard_normal((2, 6, 6, 1))
-    np.testing.assert_array_equal(MaxPool2D((3, 2)).forward(x), MaxPool2D((3, 2), stride=(3, 2)).forward(x))
+def test_the_stride_is_the_window_by_default(place):
+    x = place(np.random.default_rng(0).standard_normal((2, 6, 6, 1)))
+    np.testing.assert_array_equal(to_host(MaxPool2D((3, 2)).forward(x)), to_host(MaxPool2D((3, 2), stride=(3, 2)).forward(x)))
 
 
 @pytest.mark.parametrize("padding", [2, 3])

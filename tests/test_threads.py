@@ -1,0 +1,88 @@
+"""Work in threads, which changes no bit of a result."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from threadpoolctl import ThreadpoolController
+
+from minidann import threads
+from minidann.nn import Conv2D, MaxPool2D, conv
+
+
+@pytest.fixture
+def three_threads():
+    """``threads()`` on three threads, however many cores there are; outside of it BLAS keeps to one."""
+    with ThreadpoolController().limit(limits=3, user_api="blas"), threads.threads():
+        yield
+
+
+@given(st.integers(0, 20))
+def test_parts_cover_every_row_once(n):
+    with ThreadpoolController().limit(limits=3, user_api="blas"), threads.threads():
+        slices = threads.parts(n)
+    assert len(slices) == 3
+    assert [row for part in slices for row in range(n)[part]] == list(range(n))
+
+
+def test_without_threads_there_is_one_part():
+    assert threads.parts(7) == [slice(0, 7)]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 10])
+def test_results_come_in_the_order_of_the_items(three_threads, n):
+    assert threads.in_threads(lambda item: item**2, list(range(n))) == [item**2 for item in range(n)]
+
+
+def test_an_error_in_a_thread_reaches_the_caller(three_threads):
+    with pytest.raises(ZeroDivisionError):
+        threads.in_threads(lambda item: 1 / item, [1, 0, 2])
+
+
+def test_blas_keeps_to_one_thread_inside_and_gets_its_threads_back():
+    def blas():
+        return [library.num_threads for library in ThreadpoolController().select(user_api="blas").lib_controllers]
+
+    with ThreadpoolController().limit(limits=3, user_api="blas"):
+        before = blas()
+        with pytest.raises(RuntimeError), threads.threads():
+            assert set(blas()) <= {1} and len(threads.parts(9)) == 3
+            raise RuntimeError
+        assert blas() == before and len(threads.parts(9)) == 1
+
+
+def test_a_context_inside_another_changes_nothing(three_threads):
+    with threads.threads():
+        assert len(threads.parts(9)) == 3
+    assert len(threads.parts(9)) == 3
+
+
+def test_where_blas_may_use_one_thread_there_is_one():
+    with ThreadpoolController().limit(limits=1, user_api="blas"), threads.threads():
+        assert len(threads.parts(9)) == 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 8])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Conv2D(2, 3, 5, rng=np.random.default_rng(0)),
+        lambda: Conv2D(2, 3, 3, stride=2, padding="valid", rng=np.random.default_rng(0)),
+        lambda: MaxPool2D(2),
+        lambda: MaxPool2D(3, stride=2, padding="same"),
+    ],
+    ids=["same", "strided", "pool", "overlapping"],
+)
+def test_threads_change_no_bit(monkeypatch, make, n):
+    monkeypatch.setattr(conv, "BLOCK_BYTES", 1)  # one image at a time, so that every thread has some
+
+    def results():
+        layer, rng = make(), np.random.default_rng(1)
+        y = layer.forward(rng.standard_normal((n, 9, 8, 2)).astype(np.float32).round(1), train=True)
+        return [y, layer.backward(rng.standard_normal(y.shape).astype(np.float32)), *layer.grads.values()]
+
+    with ThreadpoolController().limit(limits=1, user_api="blas"):
+        alone = results()
+    with ThreadpoolController().limit(limits=3, user_api="blas"), threads.threads():
+        threaded = results()
+    assert all(np.array_equal(a, b) for a, b in zip(alone, threaded))
