@@ -1,4 +1,4 @@
-"""Installs minidann: ``pip install -e .``; with a GPU ``.[cuda12]`` or ``.[cuda13]``; for its developers ``.[test]`` and ``.[contract]``."""
+"""Installs minidann: ``pip install -e .``; with a GPU ``.[cuda12]`` or ``.[cuda13]``; for its developers ``.[test]``, ``.[contract]``, ``.[benchmark]``."""
 
 import re
 from pathlib import Path
@@ -24,6 +24,7 @@ setup(
         # ctk: the libraries of CUDA that CuPy calls (cuBLAS, NVRTC ...), so that the driver is all that a machine must have
         "cuda12": ["cupy-cuda12x[ctk]>=14.0"],
         "cuda13": ["cupy-cuda13x[ctk]>=14.0"],
+        "benchmark": ["torch>=2.4"],  # what python -m benchmarks.step --against torch compares with
         # CuPy without a GPU: what tests/test_cupy_contract.py asks, and the compiler that it hands kernels to
         "contract": ["cupy-cuda13x>=14.0", "nvidia-cuda-nvrtc>=13", "nvidia-cuda-runtime>=13"],
     },

@@ -307,7 +307,8 @@ LAUNCHES = {
     "in place, in a part": (1, lambda x: operator.setitem(x, 0, operator.iadd(x[0], 1))),  # what x[0] += 1 does
     "reduction": (1, lambda x: x.mean(axis=0)),
     "matmul": (1, lambda x: x @ x.T),
-    "concatenate": (1, lambda x: cupy.concatenate([x, x])),
+    "concatenate": (2, lambda x: cupy.concatenate([x, x])),
+    "concatenate nine": (1, lambda x: cupy.concatenate([x] * 9)),
     "stack": (1, lambda x: cupy.stack((x, x))),
     "copy": (1, lambda x: x.copy()),
     "deepcopy": (1, lambda x: copy.deepcopy(x)),

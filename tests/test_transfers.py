@@ -187,14 +187,14 @@ def test_launches_of_a_step_of_mnistms_network():
     dann, rng = mnistm.build(0).convert(to_device), np.random.default_rng(0)
     x_source, x_target = (rng.standard_normal((4, 28, 28, 3), dtype=np.float32) for _ in range(2))
     launches = one_step(dann, momentum(dann.networks), (x_source, rng.integers(0, 10, 4), x_target))
-    assert 60 < launches <= 135  # 123 when this was written
+    assert 60 < launches <= 160  # 145 when this was written
 
 
 def test_launches_of_a_step_of_blobs_network():
     dann, rng = blobs.build((8,), 0).convert(to_device), np.random.default_rng(0)
     x_source, x_target = (rng.standard_normal((8, 2), dtype=np.float32) for _ in range(2))
     launches = one_step(dann, Adam(dann.networks), (x_source, rng.integers(0, 2, 8), x_target))
-    assert 30 < launches <= 63  # 58 when this was written
+    assert 30 < launches <= 73  # 66 when this was written
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -203,14 +203,14 @@ def test_launches_do_not_grow_with_the_batch(kind):
     assert [step.launches for step in small] == [step.launches for step in large]
 
 
-def test_an_optimizer_step_is_one_launch_and_the_joining_of_the_gradients(meter):
+def test_an_optimizer_step_is_one_launch_and_a_copy_of_each_gradient(meter):
     dann = blobs.build((8,), 0).convert(to_device)
     dann.step(*map(to_device, (np.zeros((4, 2), np.float32), np.zeros(4, int), np.ones((4, 2), np.float32))), 0.5)
     for make in (momentum, Adam):
         optimizer = make(dann.networks)
         meter.reset()
         optimizer.step()
-        assert meter.launches == 2 and not meter.up and not meter.down
+        assert meter.launches == 1 + 8 and not meter.up and not meter.down
 
 
 # --- evaluation
@@ -240,7 +240,8 @@ def test_predictions_come_down_together_whatever_the_parts(meter, batch_size):
     dann, x = blobs.build((), 0).convert(to_device), to_device(make_blobs_pair(200)[0].x)
     meter.reset()
     predictions(dann, x, batch_size=batch_size)
-    assert meter.down == [200 * 8] * 2 and meter.syncs == 2 and not meter.up
+    assert meter.down == [200 * 8] * 2 and meter.syncs == 2
+    assert sum(meter.up) == (4 * 8 * 20 if batch_size == 10 else 0)  # of more than eight parts CuPy sends addresses and sizes up
 
 
 # --- main memory and the device agree

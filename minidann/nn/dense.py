@@ -14,6 +14,7 @@ two that is. Source: the chain rule; e.g. Goodfellow et al., Deep Learning (2016
 
 from minidann.nn.initializers import he_normal
 from minidann.nn.layer import Layer
+from minidann.threads import product
 
 
 class Dense(Layer):
@@ -35,12 +36,12 @@ class Dense(Layer):
 
     def forward(self, x, train=False):
         self._x = x
-        return x @ self.params["W"] + self.params["b"]
+        return product(x, self.params["W"]) + self.params["b"]  # (N, D) @ (D, M)
 
     def backward(self, dy):
         self.parameter_gradients(dy)
-        return dy @ self.params["W"].T  # (N, M) @ (M, D)
+        return product(dy, self.params["W"].T)  # (N, M) @ (M, D)
 
     def parameter_gradients(self, dy):
-        self.grads["W"] = self._x.T @ dy  # (D, N) @ (N, M)
+        self.grads["W"] = product(self._x.T, dy)  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)

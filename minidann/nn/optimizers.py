@@ -13,8 +13,8 @@ One optimizer holds all the networks that are trained together. In DANN this mat
 gradient reaches the features already multiplied by lambda and *added* to the label head's. Adam
 divides every gradient by its own size, so a second Adam for the reversed part would divide lambda away.
 
-All parameters are laid end to end in one flat vector theta, of which the layers then hold views, and so are the gradients:
-a step is a few operations on that vector, however many layers there are, instead of a few for each array.
+All parameters are laid end to end in one flat vector theta, of which the layers then hold views. The gradients of the small
+ones are laid end to end too, so that a step is a few operations however many layers there are; a large one is used as it lies.
 
 Source: Polyak, Some methods of speeding up the convergence of iteration methods (1964); Kingma & Ba,
 Adam (2015), algorithm 1, whose v is s here.
@@ -23,8 +23,13 @@ Adam (2015), algorithm 1, whose v is s here.
 from abc import ABC, abstractmethod
 from itertools import accumulate
 
+import numpy as np
+
 from minidann.backend import array_module, beside, fused, to_host
 from minidann.nn.layer import Layer
+from minidann.threads import in_threads
+
+BLOCK = 1 << 16  # numbers updated at a time: few enough to stay in the cache from the first operation to the last
 
 
 class Optimizer(ABC):
@@ -71,28 +76,54 @@ class Optimizer(ABC):
         """
         if any(leaf.params[name] is not view for (leaf, name), view in zip(self._slots, self._views)):
             self._flatten()  # a layer was given other arrays since: another precision, device or optimizer
-        g = array_module(self._theta).concatenate([self._gradient(*slot) for slot in self._slots])
-        if self._weight_decay:
-            g += self._decay * self._theta
+        gradients = [self._gradient(*slot) for slot in self._slots]
         self.t += 1
-        self._update(self._theta, g)
+        for view, gradient in zip(self._g_views, gradients):
+            view[...] = gradient
+        for start, g in [(0, self._g), *zip(self._starts, gradients[len(self._g_views) :])]:
+            self._step_part(start, g)
+
+    def _step_part(self, start, g):
+        """One step of theta[start : start + len(g)], block by block."""
+        size = BLOCK if array_module(g) is np else max(1, len(g))
+
+        def step_block(at):
+            part = g[at : at + size]
+            block = slice(start + at, start + at + len(part))
+            if self._weight_decay:
+                part = part + self._decay[block] * self._theta[block]
+            self._update(self._theta[block], part, *(self.state[name][block] for name in self.vectors))
+
+        blocks = range(0, len(g), size)
+        if len(blocks) >= 16:
+            in_threads(step_block, blocks)
+            return
+        for at in blocks:  # done before another thread would have taken over
+            step_block(at)
 
     @abstractmethod
-    def _update(self, theta, g):
-        """Change the flat vector theta in place, for the flat gradient g."""
+    def _update(self, theta, g, *vectors):
+        """Change part of the flat vector theta, and of the optimizer's own, in place, for the gradient g."""
 
     def _flatten(self):
-        """Copy all parameters into theta and let the layers hold views of it."""
+        """Copy all parameters into theta and let the layers hold views of it: the small ones first, then each large one."""
+        self._slots.sort(key=lambda slot: slot[0].params[slot[1]].size > BLOCK)
         arrays = [leaf.params[name] for leaf, name in self._slots]
-        dtypes = {str(array.dtype) for array in arrays}
+        dtypes = sorted({str(array.dtype) for array in arrays})
         if len(dtypes) != 1:
-            raise ValueError(f"the parameters are of precision {', '.join(sorted(dtypes)) or 'none: there are none'}; an optimizer needs some, all of one precision")
+            raise ValueError(f"the parameters are of precision {', '.join(dtypes) or 'none: there are none'}; give networks with some, all of one precision")
         xp = array_module(arrays[0])
         self._theta = xp.concatenate([array.ravel() for array in arrays])
-        ends = list(accumulate(array.size for array in arrays))
-        self._views = [self._theta[end - array.size : end].reshape(array.shape) for array, end in zip(arrays, ends)]
+        stops = list(accumulate(array.size for array in arrays))
+        starts = [stop - array.size for stop, array in zip(stops, arrays)]
+        self._views = [self._theta[start:stop].reshape(array.shape) for start, stop, array in zip(starts, stops, arrays)]
         for (leaf, name), view in zip(self._slots, self._views):
             leaf.params[name] = view
+        # a GPU lays the large gradients end to end as well: one kernel for all of them is worth the copy
+        small = sum(array.size <= BLOCK for array in arrays) if xp is np else len(arrays)
+        self._starts = starts[small:]
+        self._g = xp.empty(sum(array.size for array in arrays[:small]), self._theta.dtype)
+        self._g_views = [self._g[start:stop] for start, stop in zip(starts[:small], stops)]
         self.state = {name: self._like_theta(self.state.get(name)) for name in self.vectors}
         if self._weight_decay:
             decays = [xp.full(array.size, self._weight_decay * (name == "W"), array.dtype) for (_, name), array in zip(self._slots, arrays)]
@@ -123,8 +154,8 @@ class SGD(Optimizer):
         super().__init__(networks, learning_rate, weight_decay)
         self.momentum = momentum
 
-    def _update(self, theta, g):
-        momentum_update(theta, self.state["velocity"], g, self.learning_rate, self.momentum)
+    def _update(self, theta, g, velocity):
+        momentum_update(theta, velocity, g, self.learning_rate, self.momentum)
 
 
 class Adam(Optimizer):
@@ -136,10 +167,9 @@ class Adam(Optimizer):
         super().__init__(networks, learning_rate, weight_decay)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
 
-    def _update(self, theta, g):
+    def _update(self, theta, g, mean, square):
         mean_share, square_share = 1 - self.beta1**self.t, 1 - self.beta2**self.t  # of the running means, which began at 0
-        mu = self.learning_rate / mean_share
-        adam_update(theta, self.state["mean"], self.state["square"], g, mu, 1 - self.beta1, 1 - self.beta2, square_share, self.epsilon)
+        adam_update(theta, mean, square, g, self.learning_rate / mean_share, 1 - self.beta1, 1 - self.beta2, square_share, self.epsilon)
 
 
 @fused

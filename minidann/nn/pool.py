@@ -21,7 +21,7 @@ import numpy as np
 from minidann.backend import array_module, fused
 from minidann.nn import windows
 from minidann.nn.layer import Layer
-from minidann.threads import in_threads, parts
+from minidann.threads import blocks, in_threads
 
 
 class MaxPool2D(Layer):
@@ -47,32 +47,46 @@ class MaxPool2D(Layer):
 
     def forward(self, x, train=False):
         xp = array_module(x)
-        self._border = windows.border(self.padding, x.shape[1:3], self.window, self.stride)
-        self._padded = windows.pad(x, self._border, value=-np.inf)
-        self._y = xp.empty((len(x), *windows.count(self._padded.shape[1:3], self.window, self.stride), x.shape[3]), dtype=x.dtype)
+        self._x, self._border = x, windows.border(self.padding, x.shape[1:3], self.window, self.stride)
+        bordered = [n + sum(amounts) for n, amounts in zip(x.shape[1:3], self._border)]
+        self._y = xp.empty((len(x), *windows.count(bordered, self.window, self.stride), x.shape[3]), dtype=x.dtype)
 
-        def maximum(part):
-            first, *rest = self._pixels(self._padded[part])
-            y = self._y[part]
+        def maximum(block):
+            first, *rest = self._pixels(windows.pad(x[block], self._border, value=-np.inf))
+            y = self._y[block]
             y[...] = first
             for pixel in rest:
                 xp.maximum(y, pixel, out=y)
 
-        in_threads(maximum, parts(len(x)))
+        in_threads(maximum, self._blocks())
         return self._y
 
     def backward(self, dy):
         xp = array_module(dy)
-        dpadded = xp.empty(self._padded.shape, dtype=dy.dtype)
+        dx = xp.empty(self._x.shape, dtype=dy.dtype)
+        # where windows tile the image, every pixel lies in one of them and is written once; else it collects from several, or none
+        tiled = self.stride == self.window and all(n % k == 0 for n, k in zip(dx.shape[1:3], self.window)) and not any(map(any, self._border))
 
-        def scatter(part):
-            dpadded[part] = 0
-            unclaimed = xp.ones(dy[part].shape, dtype=bool)  # windows whose winner is still to be met
-            for pixel, dpixel in zip(self._pixels(self._padded[part]), self._pixels(dpadded[part])):
-                claim(pixel, self._y[part], dpixel, dy[part], unclaimed)
+        def scatter(block):
+            padded = windows.pad(self._x[block], self._border, value=-np.inf)
+            dpadded = dx[block] if tiled else xp.zeros(padded.shape, dtype=dy.dtype)
+            unclaimed = xp.ones(dy[block].shape, dtype=bool)  # windows whose winner is still to be met
+            for pixel, dpixel in zip(self._pixels(padded), self._pixels(dpadded)):
+                won = claim(pixel, self._y[block], unclaimed)
+                if tiled:
+                    xp.multiply(dy[block], won, out=dpixel)
+                else:
+                    dpixel += dy[block] * won
+            if not tiled:
+                dx[block] = windows.crop(dpadded, self._border)
 
-        in_threads(scatter, parts(len(dy)))
-        return windows.crop(dpadded, self._border)
+        in_threads(scatter, self._blocks())
+        return dx
+
+    def _blocks(self):
+        """Slices over the batch: small ones on a CPU, for its cache; on a GPU, one."""
+        n = len(self._x)
+        return blocks(n, self._x[:1].nbytes) if array_module(self._x) is np else [slice(0, n)]
 
     def _pixels(self, image):
         """Pixel (i, j) of every window at once, for each (i, j): views of shape (N, OH, OW, C)."""
@@ -84,8 +98,8 @@ class MaxPool2D(Layer):
 
 
 @fused
-def claim(pixel, y, dpixel, dy, unclaimed):
-    """One pixel of every window takes dy where it is the maximum and no pixel before it was; changes dpixel and unclaimed."""
+def claim(pixel, y, unclaimed):
+    """Which windows this pixel wins: it is the maximum, and no pixel before it was. They are taken out of ``unclaimed``."""
     won = (pixel == y) & unclaimed
-    dpixel += won * dy
     unclaimed ^= won
+    return won

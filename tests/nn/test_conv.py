@@ -105,7 +105,7 @@ def test_blocks_do_not_change_the_result(place, monkeypatch):
         monkeypatch.setattr(conv, "GPU_BLOCK_BYTES", size)
         layer = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(lambda array: place(array.astype(np.float64)))
         y = layer.forward(place(np.random.default_rng(1).standard_normal((5, 6, 7, 2))))
-        assert len(conv.blocks(y, layer.params["W"])) == count
+        assert len(conv.window_blocks(y, layer.params["W"])) == count
         dx = layer.backward(place(np.random.default_rng(2).standard_normal(y.shape)))
         results.append([to_host(array) for array in (y, dx, *layer.grads.values())])
     for blockwise, whole in zip(*results):
