@@ -1,6 +1,7 @@
 """The benchmark runs and compares like with like. How long anything takes is not tested."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,31 @@ def benchmark(*options):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("network", ["mnist", "blobs"])
+@pytest.mark.parametrize("network", ["mnist", "svhn", "blobs"])
 def test_a_turn_of_each_network_is_timed(network):
     result = benchmark("--network", network, "--turns", "1", "--threads", "1")
     assert result.returncode == 0, result.stderr
     assert f"{network}: one step, 1 turns" in result.stdout and "NumPy" in result.stdout and " 1 threads" in result.stdout
+    assert "By layer" in result.stdout and "the whole step" in result.stdout and "optimizer" in result.stdout
+
+
+def test_an_evaluation_is_timed():
+    result = benchmark("--evaluate", "--network", "blobs", "--turns", "1", "--threads", "1")
+    assert result.returncode == 0 and "blobs: evaluation" in result.stdout and "By layer" not in result.stdout, result.stderr
+
+
+def test_scaling_is_measured_and_drawn(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.scaling", "--only", "threads", "--out", tmp_path]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "scaling.json").read_text())["results"]["threads"]
+    assert rows and all(seconds > 0 and memory > 1e7 for _, seconds, memory in rows)
+    assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_gpu_that_is_not_there_skips_and_says_why():
+    result = benchmark("--device", "gpu")
+    assert result.returncode == 0 and ("ms" in result.stdout or result.stderr.startswith("skipped: "))
 
 
 def test_a_missing_pytorch_is_said_in_one_sentence():
@@ -27,4 +48,4 @@ def test_a_missing_pytorch_is_said_in_one_sentence():
     if importlib.util.find_spec("torch"):
         assert "minidann / torch" in result.stdout
     else:
-        assert result.returncode == 1 and result.stderr == "error: PyTorch is not installed; pip install torch, or leave --against out\n"
+        assert result.returncode == 1 and result.stderr == 'error: PyTorch is not installed; pip install -e ".[benchmark]", or leave --against out\n'

@@ -13,10 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidann.data.store import find
+from minidann.data.store import File, find, verify
 from minidann.errors import InputError
 
-SOURCE = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+SHA256 = {  # of the decompressed idx file
+    "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+FILES = {name: File(f"mnist/{name}", tuple(mirror + name for mirror in MIRRORS), sha256) for name, sha256 in SHA256.items()}
 LARGEST = 1 << 30  # bytes; no idx file of this family comes near, so a larger header is damage
 
 
@@ -52,15 +59,17 @@ def load_mnist(data_dir=None):
     """
     arrays = []
     for split in ("train", "t10k"):
-        images_path = find(f"mnist/{split}-images-idx3-ubyte.gz", SOURCE, data_dir)
-        labels_path = find(f"mnist/{split}-labels-idx1-ubyte.gz", SOURCE, data_dir)
+        images_file, labels_file = FILES[f"{split}-images-idx3-ubyte.gz"], FILES[f"{split}-labels-idx1-ubyte.gz"]
+        images_path, labels_path = find(images_file, data_dir), find(labels_file, data_dir)
         images, labels = read_idx(images_path, axes=3), read_idx(labels_path, axes=1)
         if len(images) != len(labels):
-            raise InputError(f"{images_path} holds {len(images)} images but {labels_path} holds {len(labels)} labels; download both again from {SOURCE}")
+            raise InputError(f"{images_path} holds {len(images)} images but {labels_path} holds {len(labels)} labels; download both again from {MIRRORS[0]}")
         if images.shape[1:] != (28, 28):
-            raise InputError(f"{images_path} holds images of {images.shape[1]}x{images.shape[2]} pixels, not 28x28; download it again from {SOURCE}")
+            raise InputError(f"{images_path} holds images of {images.shape[1]}x{images.shape[2]} pixels, not 28x28; download it again from {MIRRORS[0]}")
         if labels.max(initial=0) > 9:
-            raise InputError(f"{labels_path} holds the label {labels.max()}, but a digit is 0 to 9; download it again from {SOURCE}")
+            raise InputError(f"{labels_path} holds the label {labels.max()}, but a digit is 0 to 9; download it again from {MIRRORS[0]}")
+        verify(images_file, images_path, idx_bytes(images))
+        verify(labels_file, labels_path, idx_bytes(labels))
         arrays += [images, labels.astype(np.int64)]
     return Digits(*arrays)
 
@@ -74,7 +83,7 @@ def read_idx(path, axes):
         If the file is unreadable, not idx, of other axes, or shorter or longer than its header says.
     """
     opener = gzip.open if path.suffix == ".gz" else open
-    remedy = f"download it again from {SOURCE}"
+    remedy = f"download it again from {MIRRORS[0]}"
     try:
         with opener(path, "rb") as file:
             magic, *shape = np.frombuffer(file.read(4 * (1 + axes)), ">u4").tolist() or [0]
@@ -92,3 +101,9 @@ def read_idx(path, axes):
         found = "more" if len(content) > size else f"only {len(content)}"
         raise InputError(f"{path} should hold {size} bytes after its header but holds {found}; {remedy}")
     return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def idx_bytes(array):
+    """A uint8 array as an idx file holds it: the inverse of :func:`read_idx`."""
+    header = np.array([0x800 + array.ndim, *array.shape], ">u4")
+    return header.tobytes() + array.tobytes()

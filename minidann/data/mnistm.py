@@ -18,10 +18,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from minidann.data.mnist import Digits
-from minidann.data.store import find
+from minidann.data.store import File, find, verify
 from minidann.errors import InputError
 
 SOURCE = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
+BSDS500 = File("bsds500/BSR_bsds500.tgz", (SOURCE,), "b626d29a9653bf7a573863ad2470032b8d6e01a04a88d1c1e4b599055eb60e71")  # of the 200 .jpg in name order
 TRAIN_FOLDER = "BSR/BSDS500/data/images/train/"
 TRAIN_PHOTOGRAPHS = 200
 
@@ -36,18 +37,20 @@ def load_backgrounds(data_dir=None):
     InputError
         If the archive is missing, damaged or does not hold them all.
     """
-    path = find("bsds500/BSR_bsds500.tgz", SOURCE, data_dir)
-    photographs = {}
+    path = find(BSDS500, data_dir)
+    photographs, files = {}, {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 if member.isfile() and member.name.startswith(TRAIN_FOLDER) and member.name.endswith(".jpg"):
-                    with Image.open(io.BytesIO(archive.extractfile(member).read())) as image:
+                    files[member.name] = archive.extractfile(member).read()
+                    with Image.open(io.BytesIO(files[member.name])) as image:
                         photographs[member.name] = np.asarray(image.convert("RGB"))
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(f"{path} can not be read ({error}); download it again from {SOURCE}") from error
     if len(photographs) != TRAIN_PHOTOGRAPHS:
         raise InputError(f"{path} holds {len(photographs)} of the {TRAIN_PHOTOGRAPHS} photographs under {TRAIN_FOLDER}; download it again from {SOURCE}")
+    verify(BSDS500, path, *(files[name] for name in sorted(files)))
     return [photographs[name] for name in sorted(photographs)]
 
 

@@ -1,4 +1,4 @@
-"""Where the files of the data sets are, and how files are written.
+"""Where the files of the data sets are, whether they are whole, and how files are written.
 
 A file is looked for in this order, and the first hit wins:
 
@@ -6,13 +6,31 @@ A file is looked for in this order, and the first hit wins:
     2. the folder that the environment variable MINIDANN_DATA names
     3. ``datasets/`` in the working directory
     4. the user's cache folder, ``~/.cache/minidann``
+
+A file is checked by its *content*, the arrays or images that it holds: a copy that was compressed anew passes, a damaged one never does.
 """
 
+import hashlib
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from minidann.errors import InputError
+
+
+class File(NamedTuple):
+    """A file that users download.
+
+    ``name`` is relative to a data folder, such as ``"mnist/train-images-idx3-ubyte.gz"``; ``addresses`` are tried in order;
+    ``sha256`` is that of the content, as the loader of its data set defines it; "" if it is not known.
+    """
+
+    name: str
+    addresses: tuple
+    sha256: str = ""
 
 
 def folders(data_dir=None):
@@ -21,15 +39,13 @@ def folders(data_dir=None):
     return [Path(folder) for folder in named if folder] + [Path("datasets"), Path.home() / ".cache" / "minidann"]
 
 
-def find(name, source, data_dir=None):
-    """Path of the file ``name`` (such as ``"mnist/train-images-idx3-ubyte.gz"``).
+def find(file, data_dir=None):
+    """Path of a file.
 
     Parameters
     ----------
-    name : str
-        Relative to a data folder. A name that ends in ``.gz`` is also found without it.
-    source : str
-        Where a user gets the file; said in the error.
+    file : File
+        One whose name ends in ``.gz`` is also found without it.
     data_dir : path, optional
         Searched first.
 
@@ -41,14 +57,46 @@ def find(name, source, data_dir=None):
     if data_dir and not Path(data_dir).is_dir():
         raise InputError(f"{data_dir} is not a folder; name the one that holds the data sets with --data-dir, or leave it out")
     for folder in folders(data_dir):
-        for candidate in (name, name.removesuffix(".gz")):
+        for candidate in (file.name, file.name.removesuffix(".gz")):
             if (folder / candidate).exists():
                 return folder / candidate
     searched = ", ".join(str(folder) for folder in folders(data_dir))
     raise InputError(
-        f"{name} is in none of the data folders ({searched}); download it from {source} and put it there, "
-        "name another folder with --data-dir or MINIDANN_DATA, or run with --data digits, which needs no files"
+        f"{file.name} is in none of the data folders ({searched}); python -m minidann.data fetch {Path(file.name).parts[0]} downloads it from "
+        f"{file.addresses[0]}; or put it there yourself, name another folder with --data-dir or MINIDANN_DATA, or run with --data digits, which needs no files"
     )
+
+
+def verify(file, path, *content):
+    """Refuse a file whose content is not the published one.
+
+    Parameters
+    ----------
+    file : File
+    path : path
+        Where it was read from; for the message.
+    content : arrays or bytes
+        What it holds, in the form that ``file.sha256`` is of.
+
+    Raises
+    ------
+    InputError
+        If the hash of the content is known and another one.
+    """
+    if not file.sha256 or os.environ.get("MINIDANN_VERIFY") == "0" or digest(*content) == file.sha256:
+        return
+    raise InputError(
+        f"{path} can be read, but does not hold what was published: its content has another hash; download it again from {file.addresses[0]}, "
+        "or set MINIDANN_VERIFY=0 if these are data of your own in the same format"
+    )
+
+
+def digest(*content):
+    """The SHA-256 of arrays (their bytes in C order) or bytes one after another, in hexadecimal."""
+    sha = hashlib.sha256()
+    for part in content:
+        sha.update(np.ascontiguousarray(part).data if isinstance(part, np.ndarray) else part)
+    return sha.hexdigest()
 
 
 @contextmanager
