@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.datasets import make_blobs
+from sklearn.datasets import make_blobs, make_moons
 
 
 class Points(NamedTuple):
@@ -36,4 +36,32 @@ def make_blobs_pair(n=300, *, seed=0, cluster_std=0.2):
     """
     rng = np.random.RandomState(seed)  # make_blobs takes no Generator
     pairs = (make_blobs(n, centers=centers, cluster_std=cluster_std, random_state=rng) for centers in ([[0, 0], [0, 1]], [[1, -1], [1, 0]]))
+    return tuple(Points(x.astype(np.float32), y.astype(np.int64)) for x, y in pairs)
+
+
+def make_moons_pair(n=300, *, seed=0, degrees=35.0, noise=0.05):
+    """(source, target) of the paper's inter-twinning moons: two half circles that reach into each other, and the same turned.
+
+    The source is centred and doubled; the target is a fresh draw of it turned counter-clockwise around the origin.
+
+    Parameters
+    ----------
+    n : int
+        Points in each domain, half of them in each moon; the paper has 150 a moon.
+    seed : int
+    degrees : float
+        The paper turns by 35.
+    noise : float
+        Standard deviation of a point's place in each direction, before doubling.
+
+    Returns
+    -------
+    (Points, Points)
+    """
+    rng = np.random.RandomState(seed)  # make_moons takes no Generator
+    (x_source, y_source), (x_target, y_target) = (make_moons(n, noise=noise, random_state=rng) for _ in range(2))
+    centre = np.array([0.5, 0.25])  # of the moons without noise
+    angle = np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # for points that are rows
+    pairs = (2 * (x_source - centre), y_source), (2 * (x_target - centre) @ turn, y_target)
     return tuple(Points(x.astype(np.float32), y.astype(np.int64)) for x, y in pairs)

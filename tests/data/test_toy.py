@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minidann.data import make_blobs_pair
+from minidann.data import make_blobs_pair, make_moons_pair
 
 CENTRES = [[[0, 0], [0, 1]], [[1, -1], [1, 0]]]
 CEILING = 0.5 * (1 + math.erf(0.5 / (0.2 * math.sqrt(2)) / math.sqrt(2)))  # Phi(0.5 / (0.2 sqrt 2))
@@ -50,3 +50,25 @@ def test_blobs_follow_their_seed_and_options():
     assert len(make_blobs_pair(7)[0].x) == 7
     x, y = make_blobs_pair(10, cluster_std=0.0)[1]
     np.testing.assert_allclose(x, np.array(CENTRES[1])[y])
+
+
+def test_moons_are_two_half_circles_and_the_same_turned_by_35_degrees():
+    source, target = make_moons_pair(2000, noise=0.0)
+    assert [np.bincount(points.y).tolist() for points in (source, target)] == [[1000, 1000]] * 2
+    for points, degrees in ((source, 0), (target, 35)):
+        angle = np.deg2rad(-degrees)
+        back = points.x @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # turned back
+        first = back[points.y == 0] / 2 + [0.5, 0.25]
+        second = back[points.y == 1] / 2 + [0.5, 0.25]
+        np.testing.assert_allclose(np.hypot(*first.T), 1, atol=1e-5)
+        assert (first[:, 1] > -1e-6).all()
+        np.testing.assert_allclose(np.hypot(*(second - [1, 0.5]).T), 1, atol=1e-5)
+
+
+def test_moons_follow_their_seed_and_the_target_is_another_draw():
+    first, again, other = (make_moons_pair(50, seed=seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for p, q in zip(first, again) for a, b in zip(p, q))
+    assert not np.array_equal(first[0].x, other[0].x)
+    unturned_source, unturned_target = make_moons_pair(50, seed=1, degrees=0)
+    assert np.array_equal(unturned_source.x, first[0].x) and not np.array_equal(unturned_target.x, unturned_source.x)
+    assert {array.dtype for points in first for array in points} == {np.dtype(np.float32), np.dtype(np.int64)}

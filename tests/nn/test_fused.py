@@ -42,7 +42,10 @@ def cross_entropy(place):
 
 
 USES = {
-    "BatchNorm": (back_and_forth(lambda: BatchNorm(3), (4, 3)), {batchnorm.normalize, batchnorm.input_gradient}),
+    "BatchNorm": (
+        back_and_forth(lambda: BatchNorm(3), (4, 3)),
+        {batchnorm.squared_difference, batchnorm.normalize, batchnorm.scale_and_shift, batchnorm.input_gradient},
+    ),
     "MaxPool2D": (back_and_forth(lambda: MaxPool2D(2), (1, 4, 4, 2)), {pool.claim}),
     "Sigmoid": (back_and_forth(Sigmoid, (4, 3)), {activations.sigmoid}),
     "binary_cross_entropy": (cross_entropy, {activations.sigmoid}),

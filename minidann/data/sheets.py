@@ -1,0 +1,109 @@
+"""Contact sheets: what is in a data set, seen.
+
+    python -m minidann.data show mnist svhn synth --out sheet.png
+
+Digits stand in columns by label, drawn at random from the training set; photographs as thumbnails; points in the plane; reviews
+as a matrix of which words occur in which review.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from minidann.data.mnist import Digits
+from minidann.data.store import replacing
+from minidann.data.toy import Points
+
+ROWS = 8  # images of each label
+MARKERS, COLOURS = ("o", "^"), ("#0072b2", "#d55e00")
+
+
+def show(names, out, data_dir=None, seed=0):
+    """Write a sheet of the named data sets to ``out``.
+
+    Parameters
+    ----------
+    names : list of str
+        Of :data:`minidann.data.catalogue.DATASETS`.
+    out : path
+        A picture; the suffix says which format.
+    data_dir : path, optional
+        See :mod:`minidann.data.store`.
+    seed : int
+        Chooses the images.
+
+    Raises
+    ------
+    InputError
+        If a data set is missing or damaged.
+    """
+    from minidann.data.catalogue import DATASETS
+
+    drawn = [(DATASETS[name].title, DATASETS[name].load(data_dir)) for name in names]
+    figure = Figure(figsize=(4.6 * len(drawn), 4.4), layout="constrained")
+    for axis, (title, data) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn):
+        draw(axis, data, np.random.default_rng(seed))
+        axis.set_title(title, fontsize=11)
+    with replacing(out) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+def draw(axis, data, rng):
+    """One data set, whatever it is."""
+    if isinstance(data, Digits):
+        draw_digits(axis, data.x_train, data.y_train, rng)
+    elif isinstance(data, tuple) and isinstance(data[0], Points):
+        draw_points(axis, data)
+    elif isinstance(data, list):
+        draw_photographs(axis, data, rng)
+    else:
+        draw_reviews(axis, data)
+
+
+def draw_digits(axis, x, y, rng):
+    """A column for each label."""
+    x = x if x.ndim == 4 else np.repeat(x[..., None], 3, axis=3)
+    columns = []
+    for label in range(10):
+        rows = np.flatnonzero(y == label)
+        chosen = rng.choice(rows, ROWS, replace=len(rows) < ROWS) if len(rows) else []
+        images = [*x[chosen], *np.full((ROWS - len(chosen), *x.shape[1:]), 255, np.uint8)]
+        columns.append(np.concatenate(images))
+    axis.imshow(np.concatenate(columns, axis=1), interpolation="nearest")
+    width = x.shape[2]
+    axis.set(xticks=width * (np.arange(10) + 0.5), xticklabels=range(10), yticks=[])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+
+
+def draw_photographs(axis, photographs, rng, side=5, pixels=120):
+    """Thumbnails, cut to squares."""
+    chosen = rng.choice(len(photographs), side * side, replace=len(photographs) < side * side)
+    thumbnails = []
+    for i in chosen:
+        height, width = photographs[i].shape[:2]
+        edge = min(height, width)
+        square = Image.fromarray(photographs[i]).crop(((width - edge) // 2, (height - edge) // 2, (width + edge) // 2, (height + edge) // 2))
+        thumbnails.append(np.asarray(square.resize((pixels, pixels))))
+    axis.imshow(np.concatenate([np.concatenate(thumbnails[row * side : (row + 1) * side], axis=1) for row in range(side)]))
+    axis.axis("off")
+
+
+def draw_points(axis, domains):
+    """Source filled, target open; the class by shape and colour."""
+    for domain, points in zip(("source", "target"), domains):
+        for label, (marker, colour) in enumerate(zip(MARKERS, COLOURS)):
+            x = points.x[points.y == label]
+            axis.scatter(*x.T, marker=marker, s=14, edgecolors=colour, facecolors=colour if domain == "source" else "none", label=f"{domain}, class {label}")
+    axis.legend(frameon=False, fontsize=8)
+    axis.set_aspect("equal")
+
+
+def draw_reviews(axis, reviews, rows=120, words=300):
+    """Which of the commonest words occur in which review; negative ones above, positive ones below."""
+    order = np.argsort(reviews.y_train[:rows], kind="stable")
+    x = reviews.x_train[:rows] if isinstance(reviews.x_train, np.ndarray) else reviews.x_train[:rows].toarray()
+    common = np.argsort(-(x > 0).sum(axis=0), kind="stable")[:words]
+    axis.imshow(x[order][:, common] > 0, aspect="auto", cmap="Greys", interpolation="nearest")
+    axis.axhline(np.sum(reviews.y_train[:rows] == 0) - 0.5, color=COLOURS[1])
+    axis.set(xlabel=f"the {words} commonest words and pairs of words", ylabel=f"{rows} reviews: negative above, positive below", xticks=[], yticks=[])

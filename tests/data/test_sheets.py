@@ -1,0 +1,64 @@
+"""Contact sheets: every kind of data is drawn, under its own labels."""
+
+import sys
+import types
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from minidann.data import make_blobs_pair, sheets
+from minidann.data.mnist import Digits
+
+
+class Reviews(NamedTuple):
+    x_train: np.ndarray
+    y_train: np.ndarray
+
+
+def digits(shape, labels):
+    """Images whose grey is ten times their label."""
+    x = np.repeat(10 * labels, int(np.prod(shape))).reshape(len(labels), *shape).astype(np.uint8)
+    return Digits(x, labels, x, labels)
+
+
+DATA = {
+    "grey digits": digits((28, 28), np.arange(50) % 10),
+    "coloured digits": digits((32, 32, 3), np.arange(50) % 10),
+    "a digit missing": digits((16, 16), np.arange(50) % 9),
+    "points": make_blobs_pair(20),
+    "photographs": [np.full((40, 60, 3), i, np.uint8) for i in range(3)],
+    "reviews": Reviews(np.eye(30, 50, dtype=np.float32), np.arange(30) % 2),
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_a_sheet_of_each_kind_is_written(name, tmp_path, monkeypatch):
+    catalogue = types.ModuleType("catalogue")
+    catalogue.DATASETS = {name: types.SimpleNamespace(title=name, load=lambda data_dir: DATA[name])}
+    monkeypatch.setitem(sys.modules, "minidann.data.catalogue", catalogue)
+    sheets.show([name, name], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.size[0] > 1.5 * image.size[1] and len(np.unique(image.convert("L"))) > 3
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+
+
+@pytest.mark.parametrize("name", ["grey digits", "coloured digits"])
+def test_every_column_holds_the_digits_of_its_label(name):
+    axis = Figure().subplots()
+    sheets.draw(axis, DATA[name], np.random.default_rng(0))
+    drawn = axis.images[0].get_array()
+    columns = drawn.reshape(drawn.shape[0], 10, -1)
+    assert [set(np.unique(columns[:, label]).tolist()) for label in range(10)] == [{10 * label} for label in range(10)]
+    assert [text.get_text() for text in axis.get_xticklabels()] == [str(label) for label in range(10)]
+
+
+def test_positive_reviews_stand_below_negative_ones():
+    axis = Figure().subplots()
+    positive = np.arange(30) % 2
+    sheets.draw(axis, Reviews(np.repeat(positive[:, None], 4, axis=1).astype(np.float32), positive), np.random.default_rng(0))
+    drawn = np.asarray(axis.images[0].get_array())
+    assert not drawn[:15].any() and drawn[15:].all()
+    assert axis.lines[0].get_ydata()[0] == 14.5
