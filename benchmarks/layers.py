@@ -9,6 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import networks
 from minidann.backend import to_host
+from minidann.data import Batches
+from minidann.mnistm import normalize
 from minidann.nn import Conv2D, Dense
 from minidann.threads import in_threads, parts, product, threads
 
@@ -70,6 +72,24 @@ class Watch:
         return call
 
 
+def seconds_of_a_batch(network, repeat=50):
+    """Median time to draw source and target examples, images as bytes, and to make network input of them."""
+    size, shape, classes, _, _ = networks.SIZES[network]
+    rng = np.random.default_rng(0)
+    if len(shape) == 3:
+        examples, prepare = rng.integers(0, 256, (6000, *shape), dtype=np.uint8), lambda x: normalize(x, np.full(3, 128, np.float32))
+    else:
+        examples, prepare = rng.standard_normal((6000, *shape), dtype=np.float32), None
+    source = Batches(examples, rng.integers(0, classes, 6000), size=size, rng=rng, prepare=prepare)
+    target = Batches(examples, size=size, rng=rng, prepare=prepare)
+    seconds = []
+    for _ in range(repeat):
+        started = time.perf_counter()
+        next(source), next(target)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
 def table(network, count):
     """The table as text."""
     with threadpool_limits(count), threads():
@@ -83,6 +103,7 @@ def table(network, count):
             dann.step(*batch, networks.LAM)
             optimizer.step()
             whole.append(time.perf_counter() - started)
+        drawing = seconds_of_a_batch(network)
     total = statistics.median(whole[warm_up:])
     lines = [
         f"By layer, {count} threads. This machine: {flops / 1e9:.0f} GFLOP/s in a product of 2048 x 2048, {copied / 1e9:.1f} GB/s read and written in a copy.",
@@ -110,4 +131,5 @@ def table(network, count):
         lines.append(f"{name:<24} {method:<9} {1e3 * spent:8.3f} {spent / total:6.1%} {flop / 1e9:7.3f} {speed} {moved / 1e6:7.1f} {1e3 * limit:9.3f}")
     lines.append(f"{'all of these':<24} {'':<9} {1e3 * listed:8.3f} {listed / total:6.1%}")
     lines.append(f"{'the whole step':<24} {'':<9} {1e3 * total:8.3f}")
+    lines.append(f"{'beside it, the batch':<24} {'':<9} {1e3 * drawing:8.3f} {drawing / total:6.1%}")
     return "\n".join(lines)

@@ -1,21 +1,32 @@
 """Arrays in, arrays out: the data sets, and batches of them."""
 
+from minidann.data.amazon import load_amazon
 from minidann.data.batches import Batches
 from minidann.data.digits import load_digits_pair
 from minidann.data.mnist import Digits, load_mnist
-from minidann.data.mnistm import load_backgrounds, make_mnistm, mnistm_pair
+from minidann.data.mnistm import cached_mnistm_pair, load_backgrounds, load_mnistm_release, make_mnistm, mnistm_pair
 from minidann.data.pairs import as_pair
+from minidann.data.svhn import load_svhn
+from minidann.data.synth_digits import load_synth_digits, make_synth_digits
 from minidann.data.toy import make_blobs_pair, make_moons_pair
+from minidann.data.usps import load_usps
 
 __all__ = [
     "Batches",
     "Digits",
     "as_pair",
+    "cached_mnistm_pair",
+    "load_amazon",
     "load_backgrounds",
     "load_digits_pair",
     "load_mnist",
+    "load_mnistm_release",
+    "load_svhn",
+    "load_synth_digits",
+    "load_usps",
     "make_blobs_pair",
     "make_mnistm",
     "make_moons_pair",
+    "make_synth_digits",
     "mnistm_pair",
 ]

@@ -6,6 +6,8 @@ Digits stand in columns by label, drawn at random from the training set; photogr
 as a matrix of which words occur in which review.
 """
 
+import textwrap
+
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
@@ -43,7 +45,7 @@ def show(names, out, data_dir=None, seed=0):
     figure = Figure(figsize=(4.6 * len(drawn), 4.4), layout="constrained")
     for axis, (title, data) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn):
         draw(axis, data, np.random.default_rng(seed))
-        axis.set_title(title, fontsize=11)
+        axis.set_title(textwrap.fill(title, 52), fontsize=10)
     with replacing(out) as temporary:
         figure.savefig(temporary, dpi=130)
 
@@ -95,7 +97,7 @@ def draw_points(axis, domains):
         for label, (marker, colour) in enumerate(zip(MARKERS, COLOURS)):
             x = points.x[points.y == label]
             axis.scatter(*x.T, marker=marker, s=14, edgecolors=colour, facecolors=colour if domain == "source" else "none", label=f"{domain}, class {label}")
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     axis.set_aspect("equal")
 
 

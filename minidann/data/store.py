@@ -25,12 +25,14 @@ class File(NamedTuple):
     """A file that users download.
 
     ``name`` is relative to a data folder, such as ``"mnist/train-images-idx3-ubyte.gz"``; ``addresses`` are tried in order;
-    ``sha256`` is that of the content, as the loader of its data set defines it; "" if it is not known.
+    ``sha256`` is that of the content, as the loader of its data set defines it; "" if it is not known. ``dataset`` is what
+    ``python -m minidann.data fetch`` calls the set that it belongs to, if that is not the name of its folder.
     """
 
     name: str
     addresses: tuple
     sha256: str = ""
+    dataset: str = ""
 
 
 def folders(data_dir=None):
@@ -62,7 +64,7 @@ def find(file, data_dir=None):
                 return folder / candidate
     searched = ", ".join(str(folder) for folder in folders(data_dir))
     raise InputError(
-        f"{file.name} is in none of the data folders ({searched}); python -m minidann.data fetch {Path(file.name).parts[0]} downloads it from "
+        f"{file.name} is in none of the data folders ({searched}); python -m minidann.data fetch {file.dataset or Path(file.name).parts[0]} downloads it from "
         f"{file.addresses[0]}; or put it there yourself, name another folder with --data-dir or MINIDANN_DATA, or run with --data digits, which needs no files"
     )
 

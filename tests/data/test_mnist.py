@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidann.data import load_mnist
+from minidann.data import load_mnist, mnist, store
 from minidann.data.mnist import read_idx
 from minidann.errors import InputError
 
 NAMES = [f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-REAL = Path(os.environ.get("MINIDANN_DATA", ""), "mnist")
+REAL = Path(os.environ.get("MINIDANN_DATA", ""), "mnist").resolve()
+real = pytest.mark.skipif("MINIDANN_DATA" not in os.environ, reason="MINIDANN_DATA names no folder with the real MNIST in mnist/")
 COUNTS = {
     "train": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
     "test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
@@ -143,10 +144,43 @@ def test_a_label_beyond_nine_is_refused(folder):
         load_mnist(folder)
 
 
-@pytest.mark.skipif(not (REAL / "train-images-idx3-ubyte.gz").exists(), reason="MINIDANN_DATA names no folder with the real MNIST in mnist/")
-def test_the_real_mnist_has_its_published_label_counts():
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_files_of_another_content_are_refused(folder, monkeypatch, name):
+    """Of each file but one the hash is set to that of the small content."""
+    monkeypatch.delenv("MINIDANN_VERIFY")
+    hashes = {file: store.digest(gzip.decompress((folder / "mnist" / file).read_bytes())) for file in mnist.FILES}
+    small = {file: entry._replace(sha256=hashes[file]) for file, entry in mnist.FILES.items()}
+    monkeypatch.setattr(mnist, "FILES", small)
+    load_mnist(folder)
+    monkeypatch.setitem(small, f"{name}.gz", small[f"{name}.gz"]._replace(sha256="0" * 64))
+    with pytest.raises(InputError, match=rf"{name}\.gz .*published.*https://.*MINIDANN_VERIFY=0"):
+        load_mnist(folder)
+
+
+@real
+def test_the_real_mnist_is_verified_and_has_its_published_label_counts(monkeypatch):
+    monkeypatch.delenv("MINIDANN_VERIFY")
     digits = load_mnist()
     assert digits.x_train.shape == (60000, 28, 28) and digits.x_test.shape == (10000, 28, 28)
     assert np.bincount(digits.y_train).tolist() == COUNTS["train"] and np.bincount(digits.y_test).tolist() == COUNTS["test"]
     np.testing.assert_array_equal(digits.y_train[:10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4])
     assert digits.x_train.mean() == pytest.approx(33.318, abs=0.001) and digits.x_test.mean() == pytest.approx(33.791, abs=0.001)
+
+
+@real
+def test_one_bit_of_the_real_mnist_is_noticed_under_a_new_compression(no_data, monkeypatch, tmp_path):
+    monkeypatch.delenv("MINIDANN_VERIFY")
+    name = "t10k-images-idx3-ubyte.gz"
+    (tmp_path / "mnist").mkdir()
+    for file in REAL.glob("*.gz"):
+        (tmp_path / "mnist" / file.name).symlink_to(file)
+    path, content = tmp_path / "mnist" / name, bytearray(gzip.decompress((REAL / name).read_bytes()))
+    path.unlink()
+    path.write_bytes(gzip.compress(content, 1))
+    assert path.read_bytes() != (REAL / name).read_bytes()
+    load_mnist(tmp_path)
+    content[4_000_000] ^= 1
+    path.write_bytes(gzip.compress(content, 1))
+    with pytest.raises(InputError) as error:
+        load_mnist(tmp_path)
+    assert str(path) in str(error.value) and "download it again from https://" in str(error.value)

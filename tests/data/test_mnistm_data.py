@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import tarfile
 
 import numpy as np
@@ -176,6 +177,28 @@ def test_a_wrong_number_of_photographs_is_refused(three, tmp_path, extra, count)
     with pytest.raises(InputError) as error:
         load_backgrounds(tmp_path)
     assert f"{path} holds {count} of the 3 photographs" in str(error.value)
+
+
+def test_other_photographs_than_the_published_are_refused_however_archived(three, tmp_path, monkeypatch):
+    """The 200 training photographs alone count: their bytes, in the order of their names."""
+    monkeypatch.delenv("MINIDANN_VERIFY")
+    path = archive(tmp_path / "bsds500" / "BSR_bsds500.tgz", three)
+    with tarfile.open(path) as file:
+        content = [file.extractfile(f"{mnistm.TRAIN_FOLDER}{level}.jpg").read() for level in (10, 20, 30)]
+    monkeypatch.setattr(mnistm, "BSDS500", mnistm.BSDS500._replace(sha256=hashlib.sha256(b"".join(content)).hexdigest()))
+    load_backgrounds(tmp_path)
+    archive(path, three[::-1])
+    load_backgrounds(tmp_path)
+    archive(path, [*three[1:], (f"{mnistm.TRAIN_FOLDER}30.jpg", photograph(90))])
+    with pytest.raises(InputError, match=r"BSR_bsds500\.tgz .*published.*http://.*MINIDANN_VERIFY=0"):
+        load_backgrounds(tmp_path)
+
+
+@pytest.mark.skipif("MINIDANN_DATA" not in os.environ, reason="MINIDANN_DATA names no folder with the real BSDS500 in bsds500/")
+def test_the_real_photographs_are_verified(monkeypatch):
+    monkeypatch.delenv("MINIDANN_VERIFY")
+    backgrounds = load_backgrounds()
+    assert len(backgrounds) == 200 and {image.shape for image in backgrounds} == {(321, 481, 3), (481, 321, 3)}
 
 
 DAMAGES = {

@@ -1,14 +1,17 @@
 """Where files are looked for, and files that are written whole or not at all."""
 
+import gzip
+
+import numpy as np
 import pytest
 
 from minidann.data import store
 from minidann.errors import InputError
 
-NAME = "mnist/labels.gz"
+FILE = store.File("mnist/labels.gz", ("https://example.org/labels.gz", "https://example.net/labels.gz"))
 
 
-def put(folder, name=NAME):
+def put(folder, name=FILE.name):
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"")
@@ -21,24 +24,65 @@ def test_folders_are_searched_in_order(no_data, tmp_path, monkeypatch):
     (tmp_path / "named").mkdir()
     for folder in (tmp_path / "home" / ".cache" / "minidann", tmp_path / "elsewhere" / "datasets", tmp_path / "environment", tmp_path / "named"):
         path = put(folder)
-        assert store.find(NAME, "", tmp_path / "named").resolve() == path
+        assert store.find(FILE, tmp_path / "named").resolve() == path
 
 
 def test_a_file_may_lie_there_uncompressed(no_data, tmp_path):
     path = put(tmp_path, "mnist/labels")
-    assert store.find(NAME, "", tmp_path) == path
+    assert store.find(FILE, tmp_path) == path
 
 
 def test_a_named_folder_that_is_none_is_refused(no_data, tmp_path):
     with pytest.raises(InputError, match=r"nowhere is not a folder.*--data-dir"):
-        store.find(NAME, "", tmp_path / "nowhere")
+        store.find(FILE, tmp_path / "nowhere")
 
 
 def test_a_missing_file_says_where_it_was_sought_where_to_get_it_and_what_needs_none(no_data, tmp_path):
     with pytest.raises(InputError) as error:
-        store.find(NAME, "https://example.org/", tmp_path)
-    for part in (NAME, str(tmp_path), "https://example.org/", "--data-dir", "MINIDANN_DATA", "--data digits"):
+        store.find(FILE, tmp_path)
+    for part in (FILE.name, str(tmp_path), "https://example.org/labels.gz", "minidann.data fetch mnist", "--data-dir", "MINIDANN_DATA", "--data digits"):
         assert part in str(error.value)
+
+
+CONTENT = np.arange(12, dtype=np.uint8)
+KNOWN = FILE._replace(sha256="fff3a9bcdd37363d703c1c4f9512533686157868f0d4f16a0f02d0f1da24f9a2")
+
+
+@pytest.fixture
+def verified(monkeypatch):
+    monkeypatch.delenv("MINIDANN_VERIFY")
+
+
+def test_other_content_is_refused_with_its_path_and_two_remedies(verified):
+    changed = CONTENT.copy()
+    changed[7] ^= 1
+    store.verify(KNOWN, "there/labels.gz", CONTENT)
+    with pytest.raises(InputError) as error:
+        store.verify(KNOWN, "there/labels.gz", changed)
+    for part in ("there/labels.gz", "download it again from https://example.org/labels.gz", "MINIDANN_VERIFY=0"):
+        assert part in str(error.value)
+
+
+def test_content_counts_and_not_its_form_nor_its_compression(verified, tmp_path):
+    for level in (1, 9):
+        (tmp_path / "labels.gz").write_bytes(gzip.compress(CONTENT.tobytes(), level))
+        with gzip.open(tmp_path / "labels.gz") as file:
+            store.verify(KNOWN, tmp_path / "labels.gz", file.read())
+    store.verify(KNOWN, "", CONTENT[:5], CONTENT[5:].tobytes())
+    store.verify(KNOWN, "", np.asfortranarray(CONTENT.reshape(3, 4)))
+
+
+def test_zero_switches_verification_off_and_nothing_else_does(verified, monkeypatch):
+    for value in ("1", "", "no"):
+        monkeypatch.setenv("MINIDANN_VERIFY", value)
+        with pytest.raises(InputError):
+            store.verify(KNOWN, "", b"other")
+    monkeypatch.setenv("MINIDANN_VERIFY", "0")
+    store.verify(KNOWN, "", b"other")
+
+
+def test_an_unknown_hash_is_not_verified(verified):
+    store.verify(FILE, "", b"anything")
 
 
 def test_a_file_is_replaced_when_all_went_well(tmp_path):

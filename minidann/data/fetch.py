@@ -1,0 +1,358 @@
+"""Downloading a data set: resumed where it stopped, checked before it is put in place.
+
+    DATA/.fetch-mnist/mnist/NAME.part          what has come so far; the next run asks for the rest (Range)
+    DATA/.fetch-mnist/mnist/NAME.part.from     its address and the server's mark of that version (ETag or date)
+    DATA/.fetch-mnist/mnist/NAME               whole; it waits for the other files of the set
+    DATA/mnist/NAME                            in place, after the data set was loaded from .fetch-mnist and found undamaged
+
+A file gets its last name by a rename alone, so that whatever happens, a full disk or kill -9, no half file is ever found
+under it. Two processes take turns by a lock on DATA/.fetch.lock; the second finds the files there.
+"""
+
+import errno
+import os
+import re
+import shutil
+import sys
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from tqdm import tqdm
+
+from minidann.data.store import folders, replacing
+from minidann.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+TIMEOUT = 30  # seconds without a byte
+LARGEST = 4 << 30  # bytes; the largest file of all is SVHN's extra one, 1.3 GB
+CHUNK = 1 << 16  # bytes
+AGAIN = "run the same command again, which goes on where this one stopped"
+
+
+class Failed(Exception):
+    """An address that did not give the file. Its text says why."""
+
+
+class RangeBeyondEnd(Exception):
+    """Status 416: the file has no bytes from there on."""
+
+
+def fetch_dataset(dataset, folder, progress=True):
+    """Download what is missing of a data set, check its content, and put it in place.
+
+    Parameters
+    ----------
+    dataset : minidann.data.catalogue.DataSet
+        Its ``load`` decides whether the content is undamaged.
+    folder : path
+        The data folder; made if it is not there.
+    progress : bool
+        Whether each download shows a bar.
+
+    Returns
+    -------
+    list of File
+        Those that were downloaded; none if all were there.
+
+    Raises
+    ------
+    InputError
+        If a file can not be downloaded or written, or the content is damaged, be it new or there before.
+    """
+    folder = Path(folder)
+    if not missing(dataset, folder):  # nothing is written, not even a lock: the folder may be read-only
+        check(dataset, folder, "delete that file to fetch it anew")
+        return []
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone(folder / ".fetch.lock"):
+            return complete(dataset, folder, progress)
+
+
+def complete(dataset, folder, progress):
+    """The part of :func:`fetch_dataset` that one process at a time is in."""
+    files, staging = missing(dataset, folder), folder / f".fetch-{dataset.name}"
+    if not files:
+        return []  # another process was faster, and has checked them
+    for file in dataset.files:
+        if file not in files:
+            lend(present(file, folder), staging / file.name)
+        elif not (staging / file.name).exists():
+            fetch(file, staging, progress)
+    try:
+        check(dataset, staging, f"what was downloaded of {dataset.name} is deleted")
+    except InputError:
+        shutil.rmtree(staging)
+        raise
+    for file in files:
+        move(staging / file.name, folder / file.name)
+    shutil.rmtree(staging)
+    return files
+
+
+def fetch(file, folder, progress=True):
+    """Download one file, from the first of its addresses that gives it whole. Its content is not looked at.
+
+    Parameters
+    ----------
+    file : minidann.data.store.File
+    folder : path
+        The file is written to ``folder / file.name``, until it is whole with ``.part`` at the end.
+    progress : bool
+        Whether to show a bar.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If no address gives it, or it can not be written; what has come of it is kept for the next call.
+    """
+    path = Path(folder, file.name)
+    part, failures = path.with_name(path.name + ".part"), []
+    begun_at, _ = origin(part)
+    with writing_to(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for address in sorted(file.addresses, key=lambda address: address != begun_at):
+            try:
+                download(address, part, progress)
+            except Failed as failure:
+                failures.append(f"{address}: {failure}")
+                continue
+            os.replace(part, path)
+            note(part).unlink()
+            return path
+    raise InputError(f"{file.name} could not be downloaded ({'; '.join(failures)}); look at the connection, then {AGAIN}")
+
+
+def download(address, part, progress):
+    """Write what an address gives to ``part``, or the rest of it. Raises Failed."""
+    begin = resumable(part, address)
+    try:
+        response = connect(address, part, begin)
+    except RangeBeyondEnd:
+        begin, response = 0, connect(address, part, 0)
+    with response:
+        begin = begin if response.status == 206 else 0  # 200: the whole file, whatever was asked for
+        size = expected_size(response, begin)
+        if not begin:
+            restart(part, address, response)
+        with open(part, "ab" if begin else "wb") as out, tqdm(**bar(part, begin, size, progress)) as shown:
+            for chunk in chunks(response):
+                if out.tell() + len(chunk) > LARGEST:
+                    raise Failed(f"more than the {LARGEST >> 30} GiB that any file has")
+                out.write(chunk)
+                shown.update(len(chunk))
+            if size is not None and out.tell() != size:
+                raise Failed(f"it sent {out.tell():,} of {size:,} bytes")
+
+
+def connect(address, part, begin):
+    """The response to a request for a file from byte ``begin`` on. Raises Failed, RangeBeyondEnd."""
+    headers = {"User-Agent": "minidann"}
+    if begin:  # If-Range: the whole file, please, if it is no longer the one that we have the beginning of
+        headers |= {"Range": f"bytes={begin}-", "If-Range": origin(part)[1]}
+    refuse_other_schemes(address)
+    try:
+        response = urlopen(Request(address, headers=headers), timeout=TIMEOUT)
+        refuse_other_schemes(response.url)  # of a redirect
+        return response
+    except HTTPError as error:
+        error.close()
+        if error.code == 416 and begin:
+            raise RangeBeyondEnd from error
+        raise Failed(f"{error.code} {' '.join(str(error.reason).split())}") from error  # some reasons are of several lines
+    except (OSError, HTTPException, ValueError) as error:
+        raise Failed(reason(error)) from error
+
+
+def refuse_other_schemes(address):
+    """urllib would read file:, data: and ftp: as well. Raises Failed."""
+    if not address.startswith(("http://", "https://")):
+        raise Failed("it is not an address of http or https")
+
+
+def expected_size(response, begin):
+    """Bytes of the whole file, None if the server does not say. Raises Failed where the answer is no such file."""
+    if response.headers.get_content_type() == "text/html":
+        raise Failed("it answered with a web page, not with the file")
+    if begin:
+        match = re.fullmatch(rf"bytes {begin}-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        if not match:
+            raise Failed(f"it answered with other bytes than those from {begin} on")
+        size = match[1]
+    else:
+        size = response.headers.get("Content-Length")
+    if size is None:
+        return None
+    if not size.isdecimal() or int(size) > LARGEST:
+        raise Failed(f"it announced {size} bytes, but no file has more than {LARGEST >> 30} GiB")
+    return int(size)
+
+
+def chunks(response):
+    """The bytes of a response as they come. Raises Failed; an error in *writing* them is thus never taken for the network's."""
+    while True:
+        try:
+            chunk = response.read(CHUNK)
+        except (OSError, HTTPException, ValueError) as error:
+            raise Failed(reason(error)) from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def reason(error):
+    """Why a connection failed, in a few words."""
+    if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
+        return f"no answer for {TIMEOUT} seconds"
+    cause = error.reason if isinstance(error, URLError) else error
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+
+
+def bar(part, begin, size, progress):
+    """Options of tqdm for one download."""
+    return {"desc": part.name.removesuffix(".part"), "initial": begin, "total": size, "unit": "B", "unit_scale": True, "disable": not progress}
+
+
+def note(part):
+    """Path of the note that says where a partial file came from."""
+    return part.with_name(part.name + ".from")
+
+
+def origin(part):
+    """(address, mark of the version) of a partial file; empty texts if they are not known."""
+    try:
+        address, mark = note(part).read_text().split("\n")
+    except (OSError, ValueError):
+        return "", ""
+    return address, mark
+
+
+def resumable(part, address):
+    """How many bytes of a partial file are certain to be the beginning of what the address gives."""
+    begun_at, mark = origin(part)
+    return part.stat().st_size if begun_at == address and mark and part.exists() else 0
+
+
+def restart(part, address, response):
+    """Forget what has come so far, and note where what comes now is from."""
+    part.unlink(missing_ok=True)  # before the note is changed: at no time does a note speak of other bytes
+    etag = response.headers.get("ETag", "")
+    mark = etag if etag.startswith('"') else response.headers.get("Last-Modified", "")  # a weak ETag, W/"...", promises no equal bytes
+    note(part).write_text(f"{address}\n{mark}")
+
+
+def check(dataset, folder, remedy):
+    """Load a data set, which compares its content with what was published.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, with the remedy at the end.
+    """
+    if dataset.load is None:
+        return
+    try:
+        dataset.load(folder)
+    except InputError as error:
+        raise InputError(f"{error}; {remedy}") from error
+
+
+def missing(dataset, folder):
+    """Those files of a data set that are not in the folder."""
+    return [file for file in dataset.files if not present(file, folder)]
+
+
+def present(file, folder):
+    """Path of a file in one folder, as it is or without its .gz; None if it is not there."""
+    candidates = (Path(folder, name) for name in (file.name, file.name.removesuffix(".gz")))
+    return next((path for path in candidates if path.exists()), None)
+
+
+def locate(file, data_dir=None):
+    """Path of a file in the first data folder that has it; None if none does."""
+    return next((path for folder in folders(data_dir) if (path := present(file, folder))), None)
+
+
+def lend(path, staged):
+    """Show a file that is in place in the staging folder too, where the data set is loaded as a whole."""
+    staged = staged.with_name(path.name)
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    staged.unlink(missing_ok=True)
+    try:
+        staged.symlink_to(path.resolve())
+    except OSError:  # Windows grants links to some users only
+        shutil.copyfile(path, staged)
+
+
+def move(staged, path):
+    """Give a whole file its place, at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.replace(staged, path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with replacing(path) as temporary:  # mnist/ is a link to another disk, which a rename can not cross
+            shutil.copyfile(staged, temporary)
+
+
+@contextmanager
+def writing_to(folder):
+    """Turn an error of the disk (full, read-only, no folder) into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        remedy = f"make room or name another folder with --data-dir, and {AGAIN}"
+        raise InputError(f"nothing more can be written to {folder} ({error.strerror or error}); {remedy}") from error
+
+
+@contextmanager
+def alone(lock):
+    """Wait until no other process holds the lock file, and hold it. The system lets go of it when this process ends, however it ends."""
+    if fcntl is None:
+        with alone_by_existence(lock):
+            yield
+        return
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another process is fetching into {lock.parent}; waiting for it.", file=sys.stderr)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone_by_existence(lock):
+    """Without fcntl: the process that can make the lock file holds it; another one is refused.
+
+    Raises
+    ------
+    InputError
+        If the lock file is there.
+    """
+    try:
+        handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        message = f"another process is fetching into {lock.parent}; wait for it, or delete {lock} if process {lock.read_text()} no longer runs"
+        raise InputError(message) from None
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(str(os.getpid()))
+        yield
+    finally:
+        lock.unlink()
