@@ -275,7 +275,7 @@ def test_system_fonts_come_after_matplotlib_s(tmp_path, monkeypatch):
     mine, symbols = tmp_path / "mine.ttf", tmp_path / "symbols.ttf"
     mine.write_bytes((SHIPPED / "cmr10.ttf").read_bytes())
     symbols.write_bytes((SHIPPED / "cmsy10.ttf").read_bytes())
-    monkeypatch.setattr(synth_digits, "findSystemFonts", lambda: [str(symbols), str(mine), str(SHIPPED / "cmr10.ttf")])
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: [str(symbols), str(mine), str(SHIPPED / "cmr10.ttf")])
     assert font_paths("system") == (*font_paths(), str(mine))
     assert make_synth_digits(5, fonts="system")[0].shape == (5, 32, 32, 3)
 
