@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from minidann.data import synth_digits
 from minidann.data.mnist import Digits
 from minidann.data.synth_digits import (
     COLUMNS,
