@@ -187,7 +187,7 @@ def test_launches_of_a_step_of_mnistms_network():
     dann, rng = mnistm.build(0).convert(to_device), np.random.default_rng(0)
     x_source, x_target = (rng.standard_normal((4, 28, 28, 3), dtype=np.float32) for _ in range(2))
     launches = one_step(dann, momentum(dann.networks), (x_source, rng.integers(0, 10, 4), x_target))
-    assert 60 < launches <= 160  # 145 when this was written
+    assert 60 < launches <= 163  # 148 when this was written
 
 
 def test_launches_of_a_step_of_blobs_network():
