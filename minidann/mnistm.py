@@ -126,7 +126,8 @@ def parse(argv):
         prog="python -m minidann.mnistm",
         description="Train on MNIST, test on MNIST-M: without adaptation, with DANN, and (the ceiling) on MNIST-M's own labels.",
         epilog="MNIST and BSDS500 are looked for in --data-dir, $MINIDANN_DATA, datasets/ and ~/.cache/minidann; datasets/README.md says where to get them. "
-        "One DANN run of 8,600 steps takes some four minutes on two cores, six beside another run. Ctrl-C keeps the finished runs and the curves so far; --resume goes on.",
+        "One DANN run of 8,600 steps takes some four minutes on two cores, six beside another run. "
+        "Ctrl-C keeps the finished runs and the curves so far; --resume goes on.",
     )
     parser.add_argument("--recipe", choices=RECIPES, default="tf-dann", help="network and training protocol (default: %(default)s)")
     trained_on = "source labels, target labels, source labels with adaptation, or each of them in turn (default: %(default)s)"
