@@ -111,7 +111,7 @@ def test_threads_change_no_bit(monkeypatch, make, n):
     assert all(np.array_equal(a, b) for a, b in zip(*alone_and_threaded(results)))
 
 
-@pytest.mark.parametrize("shape, kernel", [((8, 14, 14, 16), 5), ((3, 7, 6, 4), 3)])
+@pytest.mark.parametrize("shape, kernel", [((8, 14, 14, 16), 5), ((3, 7, 6, 4), 3), ((2, 9, 9, 3), 3), ((5, 8, 8, 7), 5), ((3, 12, 12, 20), 5)])
 def test_threads_change_no_bit_of_a_convolution_through_the_frequencies(monkeypatch, shape, kernel):
     monkeypatch.setattr(fourier, "pays", lambda *size: True)
 
