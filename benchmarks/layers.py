@@ -8,9 +8,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import networks
+from minidann.adaptation import normalize
 from minidann.backend import to_host
 from minidann.data import Batches
-from minidann.mnistm import normalize
 from minidann.nn import Conv2D, Dense
 from minidann.threads import in_threads, parts, product, threads
 

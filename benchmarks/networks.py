@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidann import DANN, blobs, mnistm
+from minidann import DANN, blobs, recipes
 from minidann.nn import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam
 
@@ -39,7 +39,7 @@ def batch(network, size=None):
 
 
 def svhn(seed):
-    """The paper's network for SVHN and SYN NUMBERS, without the dropout: convolutions of 64, 64 and 128 kernels, and wide heads."""
+    """The paper's network for SVHN and SYN NUMBERS, without batch-norm and dropout: convolutions of 64, 64 and 128 kernels, and wide heads."""
     rng = np.random.default_rng(seed)
     conv, dense = partial(Conv2D, rng=rng), partial(Dense, rng=rng)
     pool = partial(MaxPool2D, 3, stride=2, padding="same")
@@ -51,7 +51,7 @@ def svhn(seed):
 
 def minidann_network(network, place):
     """(dann, optimizer), on the device that ``place`` takes arrays to."""
-    build = {"mnist": mnistm.build, "svhn": svhn, "blobs": partial(blobs.build, (8,))}[network]
+    build = {"mnist": recipes.tf_dann, "svhn": svhn, "blobs": partial(blobs.build, (8,))}[network]
     dann = build(seed=0).convert(place)
     return dann, Adam(dann.networks) if network == "blobs" else SGD(dann.networks, 0.01, momentum=0.9)
 

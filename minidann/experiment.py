@@ -3,24 +3,27 @@
 import argparse
 import json
 import math
+import os
 import platform
 import signal
 import statistics
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
-from tqdm import tqdm
 
 from minidann.backend import device_name
 from minidann.data.store import replacing
 from minidann.device import DEVICES, choose
 from minidann.errors import InputError, TrainingError
+from minidann.train import progress_bar
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib")
 
@@ -100,13 +103,24 @@ def run_all(run, tasks, jobs):
         with parallel_config(backend="loky", inner_max_num_threads=1):
             pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
         results = pool(delayed(in_worker)(run, *task, 1 + i % jobs) for i, task in enumerate(tasks))
-    yield from tqdm(results, total=len(tasks), desc="runs", unit="run", dynamic_ncols=True)
+    with progress_bar(len(tasks), "runs", unit="run") as bar:
+        for result in results:
+            bar.update()
+            yield result
 
 
 def in_worker(run, *task):
-    """``run(*task)`` in a process that leaves Ctrl-C to the one that started it."""
+    """``run(*task)`` in a process that leaves Ctrl-C to the one that started it, and does not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     return run(*task)
+
+
+def end_with(parent):
+    """End this process soon after its parent was killed: nobody would take its result."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def summarize(values):

@@ -28,15 +28,15 @@ def predictions(dann, x, prepare=None, batch_size=500):
     return tuple(to_host(array_module(parts[0]).concatenate(parts)) for parts in (classes, domains))
 
 
-def evaluate(dann, source, target, prepare=None):
+def evaluate(dann, source, target, prepare=None, prepare_target=None):
     """The four accuracies of a DANN.
 
     Parameters
     ----------
     source, target : (x, y)
         Examples (N, ...) and class labels (N,) of each domain. Target labels serve here, to report, and nowhere else.
-    prepare : function, optional
-        See :func:`predictions`.
+    prepare, prepare_target : function, optional
+        See :func:`predictions`. One given alone is for both domains.
 
     Returns
     -------
@@ -45,7 +45,8 @@ def evaluate(dann, source, target, prepare=None):
         examples recognised as what they are. Where the domains can not be told apart the two average to one half.
     """
     result = {}
-    for domain, (name, (x, y)) in enumerate({"source": source, "target": target}.items()):
+    of_source, of_target = ("source", *source, prepare), ("target", *target, prepare_target or prepare)
+    for domain, (name, x, y, prepare) in enumerate((of_source, of_target)):
         classes, domains = predictions(dann, x, prepare)
         result[f"{name}_class"] = accuracy(classes, to_host(y))
         result[f"{name}_domain"] = accuracy(domains, domain)

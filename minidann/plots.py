@@ -10,6 +10,7 @@ from sklearn.manifold import TSNE
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 DOMAINS = {"source": (BLUE, "o"), "target": (ORANGE, "^")}
+METHODS = {"source": "source only", "target": "trained on target", "dann": "DANN"}
 TEN = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B2A600", "#7F3C8D", "#999999")
 
 
@@ -52,7 +53,7 @@ def curves(history):
                 column[1].plot([row["step"] for row in rows], domain, ":", color=GREY, label="domain" if seed == seeds[0] else None)
             rate = [row["learning_rate"] / rows[0]["learning_rate"] for row in rows]
             column[2].plot([row["step"] for row in rows], rate, "-.", color=GREY, label="learning rate / first" if seed == seeds[0] else None)
-        column[0].set_title({"source": "source only", "target": "trained on target", "dann": "DANN"}.get(method, method))
+        column[0].set_title(METHODS.get(method, method))
         column[2].set_xlabel("step")
         for axis in column:
             axis.grid(alpha=0.3)
@@ -82,14 +83,42 @@ def embedding(features, y_source, y_target):
             for digit, colour in enumerate(TEN):
                 of_digit = points[rows][labels == digit]
                 by_digit.scatter(*of_digit.T, s=9, color=colour, marker=marker, alpha=0.7, lw=0, label=str(digit) if name == "source" else None)
-        title = {"source": "source only", "dann": "DANN", "target": "trained on target"}[method]
-        by_domain.set_title(f"{title}: domains")
-        by_digit.set_title(f"{title}: digits (o source, ^ target)")
+        by_domain.set_title(f"{METHODS[method]}: domains")
+        by_digit.set_title(f"{METHODS[method]}: digits (o source, ^ target)")
         for axis, size in ((by_domain, 10), (by_digit, 8)):
             axis.legend(markerscale=2, ncols=10, fontsize=size, loc="upper center", bbox_to_anchor=(0.5, 0), columnspacing=0.6, handletextpad=0.1)
     for axis in panels.flat:
         axis.set_xticks([])
         axis.set_yticks([])
+    return figure
+
+
+def confusion(matrices):
+    """The share of each digit's images that were given each answer, a panel for each method: a dict of method -> (10, 10) counts."""
+    figure = Figure(figsize=(4.6 * len(matrices), 4.7), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(matrices)))
+    for axis, (method, counts) in zip(panels, matrices.items()):
+        shares = np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for digit, answer in np.argwhere(shares >= 0.005):  # what rounds to 0 % is left out
+            share = shares[digit, answer]
+            axis.text(answer, digit, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color="white" if share > 0.5 else "black")
+        right = np.trace(np.array(counts)) / np.sum(counts)
+        axis.set(title=f"{METHODS[method]}: {right:.2%} right", xlabel="answer", xticks=range(10), yticks=range(10))
+    panels[0].set_ylabel("digit; % of its images")
+    return figure
+
+
+def dots(accuracies):
+    """Accuracies on the target: a line for each variant, a dot for each seed, a bar at their mean; a dict of name -> list."""
+    figure = Figure(figsize=(8, 0.9 + 0.32 * len(accuracies)), layout="constrained")
+    axis = figure.subplots()
+    for y, values in enumerate(accuracies.values()):
+        axis.plot(values, [y] * len(values), "o", color=BLUE, ms=6, alpha=0.6)
+        axis.plot(np.mean(values), y, "|", color=ORANGE, ms=16, mew=2.5)
+    axis.set(yticks=range(len(accuracies)), yticklabels=accuracies, xlabel="accuracy on the target's test images: o a seed, | their mean")
+    axis.invert_yaxis()
+    axis.grid(alpha=0.3)
     return figure
 
 

@@ -1,14 +1,21 @@
 """What all tests share: one Hypothesis profile, the devices, and small networks with a fixed seed."""
 
+import gzip
+import io
+import struct
 import sys
+import tarfile
 
 import numpy as np
 import pytest
 import strict_cupy
 from hypothesis import HealthCheck, settings
+from PIL import Image
+from scipy.io import savemat
 
 from minidann import DANN
 from minidann.backend import to_device, to_host
+from minidann.data.mnistm import TRAIN_FOLDER, TRAIN_PHOTOGRAPHS
 from minidann.device import why_no_gpu
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, Sequential, Sigmoid
 
@@ -70,6 +77,35 @@ def make_dann():
         return dann
 
     return make
+
+
+def write_idx(path, array):
+    """A file of MNIST's format."""
+    header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
+    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory):
+    """MNIST, BSDS500, USPS and SVHN in their real formats, small: 96 + 48 digits each of random pixels, 200 tiny photographs."""
+    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for name in ("mnist", "bsds500", "usps", "svhn"):
+        (folder / name).mkdir()
+    for split, other, n in (("train", "train", 96), ("t10k", "test", 48)):
+        y = np.arange(n) % 10
+        write_idx(folder / f"mnist/{split}-images-idx3-ubyte.gz", rng.integers(0, 256, (n, 28, 28)) * (rng.random((n, 28, 28)) < 0.2))
+        write_idx(folder / f"mnist/{split}-labels-idx1-ubyte.gz", y)
+        lines = [f"{label}.0000 {' '.join(f'{pixel:.3f}' for pixel in rng.uniform(-1, 1, 256))}\n" for label in y]
+        (folder / f"usps/zip.{other}.gz").write_bytes(gzip.compress("".join(lines).encode()))
+        savemat(folder / f"svhn/{other}_32x32.mat", {"X": rng.integers(0, 256, (32, 32, 3, n), np.uint8), "y": np.where(y, y, 10)[:, None].astype(np.uint8)})
+    with tarfile.open(folder / "bsds500/BSR_bsds500.tgz", "w:gz") as archive:
+        for i in range(TRAIN_PHOTOGRAPHS):
+            jpeg = io.BytesIO()
+            Image.fromarray(rng.integers(0, 256, (30, 34, 3), dtype=np.uint8)).save(jpeg, "JPEG")
+            member = tarfile.TarInfo(f"{TRAIN_FOLDER}{i:06}.jpg")
+            member.size = len(jpeg.getvalue())
+            archive.addfile(member, io.BytesIO(jpeg.getvalue()))
+    return folder
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from minidann import DANN, checkpoint, mnistm
+from minidann import DANN, adaptation, checkpoint, mnistm
 from minidann.backend import to_host
 from minidann.checkpoint import Checkpoint, Training
 from minidann.data import Batches, make_blobs_pair
@@ -535,9 +535,8 @@ def test_what_is_saved_after_the_last_step_is_the_average(place, file):
 @pytest.fixture
 def program(monkeypatch, tmp_path, place):
     """``program(*options)``: mnistm in this process, on the device, with a checkpoint at every row and no figures; its record of the run."""
-    monkeypatch.setattr(mnistm, "Checkpoint", lambda *arguments, **options: Checkpoint(*arguments, **options, every=0))
-    monkeypatch.setattr(mnistm, "plots", types.SimpleNamespace(image_grid=lambda *_: None, curves=lambda *_: None, embedding=lambda *_: None))
-    monkeypatch.setattr(mnistm, "save_figure", lambda *_: None)
+    monkeypatch.setattr(adaptation, "Checkpoint", lambda *arguments, **options: Checkpoint(*arguments, **options, every=0))
+    monkeypatch.setattr(adaptation, "draw", lambda *_: [])
     if place is not to_host and driver_version() is None:  # a stand-in needs no driver
         monkeypatch.setattr("minidann.device.driver_version", lambda: (13, 0))
     device = "cpu" if place is to_host else "gpu"
@@ -554,7 +553,7 @@ def program(monkeypatch, tmp_path, place):
 def test_the_program_resumes_a_run_that_was_interrupted(program, monkeypatch, tmp_path, capsys):
     expected = program("whole")
     with monkeypatch.context() as patch:
-        evaluate, calls = mnistm.evaluate, []
+        evaluate, calls = adaptation.evaluate, []
 
         def ctrl_c_at_the_third_row(*arguments):
             calls.append(0)
@@ -562,10 +561,10 @@ def test_the_program_resumes_a_run_that_was_interrupted(program, monkeypatch, tm
                 raise KeyboardInterrupt
             return evaluate(*arguments)
 
-        patch.setattr(mnistm, "evaluate", ctrl_c_at_the_third_row)
+        patch.setattr(adaptation, "evaluate", ctrl_c_at_the_third_row)
         (stopped,), _ = program("killed", returns=130)
         assert stopped["stopped_at"] == 20
-    file = tmp_path / "killed/checkpoints/dann-0.npz"
+    file = tmp_path / "killed/checkpoints/digits-digits-m-dann-0.npz"
     assert saved_step(file) == 20
     capsys.readouterr()
     for option, value, said in (("--batch-size", "16", "batch_size 8 there, 16 here"), ("--lam", "1", "lam None there, 1.0 here")):

@@ -6,12 +6,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minidann import blobs, mnistm
+from minidann import blobs, recipes
 from minidann.nn import dense
 from minidann.nn.optimizers import SGD, Adam
 
 NETWORKS = {
-    "mnist": (lambda: mnistm.build(0), lambda networks: SGD(networks, 0.01, momentum=0.9), (28, 28, 3), 10),
+    "mnist": (lambda: recipes.tf_dann(0), lambda networks: SGD(networks, 0.01, momentum=0.9), (28, 28, 3), 10),
     "blobs": (lambda: blobs.build((8,), 0), Adam, (2,), 2),
 }
 

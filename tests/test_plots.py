@@ -50,3 +50,18 @@ def test_blobs_has_a_panel_for_the_data_and_for_each_regime():
     titles = [axis.get_title() for axis in figure.axes]
     assert titles[:3] == ["the data", "features: one", "features: two"]
     assert len(figure.axes[-1].get_legend().get_texts()) == 4
+
+
+def test_the_confusion_names_the_share_of_right_answers_and_of_each():
+    counts = np.diag(np.arange(1, 11))
+    counts[9, 3] = 30  # of 40 nines
+    (axis,) = plots.confusion({"dann": counts.tolist()}).axes
+    assert axis.get_title() == f"DANN: {55 / 85:.2%} right"
+    shown = {text.get_position(): text.get_text() for text in axis.texts}
+    assert shown == {(i, i): "100" for i in range(9)} | {(9, 9): "25", (3, 9): "75"}  # x is the answer
+
+
+def test_dots_show_each_seed_and_the_mean():
+    (axis,) = plots.dots({"one": [0.2, 0.4], "other": [0.9]}).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "other"]
+    assert [list(line.get_xdata()) for line in axis.lines] == [[0.2, 0.4], [pytest.approx(0.3)], [0.9], [0.9]]

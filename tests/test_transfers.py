@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import strict_cupy
 
-from minidann import DANN, blobs, mnistm
+from minidann import DANN, adaptation, blobs, recipes
 from minidann.backend import to_device, to_host
 from minidann.data import Batches, make_blobs_pair
 from minidann.metrics import evaluate, predictions
@@ -65,10 +65,10 @@ def image_pair(n, seed=0):
 
 
 def image_batches(place, size, n, resident=True):
-    """As ``mnistm.run`` makes them, of data sets that live on the device or go there batch by batch."""
+    """As ``adaptation.adapt`` makes them, of data sets that live on the device or go there batch by batch."""
     mean, rng = place(MEAN), np.random.default_rng(5)
     x_source, y_source, x_target = map(place, image_pair(n)) if resident else image_pair(n)
-    make = partial(Batches, size=size, rng=rng, prepare=lambda x: mnistm.normalize(place(x), mean), place=place)
+    make = partial(Batches, size=size, rng=rng, prepare=lambda x: adaptation.normalize(place(x), mean), place=place)
     return make(x_source, y_source), make(x_target)
 
 
@@ -184,7 +184,7 @@ def one_step(dann, optimizer, batch):
 
 def test_launches_of_a_step_of_mnistms_network():
     """Each launch takes the host some 5 to 10 microseconds: few enough, and the GPU is never kept waiting."""
-    dann, rng = mnistm.build(0).convert(to_device), np.random.default_rng(0)
+    dann, rng = recipes.tf_dann(0).convert(to_device), np.random.default_rng(0)
     x_source, x_target = (rng.standard_normal((4, 28, 28, 3), dtype=np.float32) for _ in range(2))
     launches = one_step(dann, momentum(dann.networks), (x_source, rng.integers(0, 10, 4), x_target))
     assert 60 < launches <= 163  # 148 when this was written
@@ -273,7 +273,7 @@ def trained(place, build, steps):
     return [(row["label_loss"], row["domain_loss"]) for row in history], seen, dann
 
 
-@pytest.mark.parametrize("build", [partial(mnistm.build, 0), with_noise], ids=["tf-dann", "dropout and batch-norm"])
+@pytest.mark.parametrize("build", [partial(recipes.tf_dann, 0), with_noise], ids=["tf-dann", "dropout and batch-norm"])
 def test_main_memory_and_the_device_take_the_same_steps(build):
     here, there = (trained(place, build, steps=20) for place in (to_host, to_device))
     np.testing.assert_allclose(there[0], here[0], rtol=1e-4)
@@ -283,5 +283,5 @@ def test_main_memory_and_the_device_take_the_same_steps(build):
             assert array.dtype == twin.dtype and np.array_equal(array, twin)
     assert np.ptp([loss for loss, _ in here[0]]) > 0.1  # they are losses of a network that moves
     x = image_pair(20, seed=9)[0]
-    expected = predictions(here[2], x, lambda x: mnistm.normalize(x, MEAN))
-    np.testing.assert_array_equal(predictions(there[2], x, lambda x: mnistm.normalize(to_device(x), to_device(MEAN))), expected)
+    expected = predictions(here[2], x, lambda x: adaptation.normalize(x, MEAN))
+    np.testing.assert_array_equal(predictions(there[2], x, lambda x: adaptation.normalize(to_device(x), to_device(MEAN))), expected)

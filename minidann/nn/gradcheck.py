@@ -69,11 +69,12 @@ def numerical_gradient(f, x, epsilon=1e-5):
 
 def relative_error(analytic, numerical, floor=1e-8):
     """max|a - n| / max(|a|, |n|), over the whole array; below ``floor`` both count as zero. Not finite: infinity."""
-    difference = np.abs(analytic - numerical).max(initial=0)
-    scale = max(np.abs(analytic).max(initial=0), np.abs(numerical).max(initial=0), floor)
     with np.errstate(invalid="ignore"):
-        error = float(difference / scale)
-    return error if np.isfinite(error) else float("inf")
+        difference = float(np.abs(analytic - numerical).max(initial=0))
+    if not np.isfinite(difference):
+        return float("inf")
+    scale = float(max(np.abs(analytic).max(initial=0), np.abs(numerical).max(initial=0)))
+    return difference / scale if scale >= floor else 0.0
 
 
 @dataclass

@@ -121,6 +121,14 @@ def test_the_error_is_relative_to_the_larger_of_the_two():
     assert gradcheck.relative_error(np.array([2.0, 0]), np.array([1.0, 0])) == 0.5
     assert gradcheck.relative_error(np.array([1.0]), np.array([2.0])) == 0.5
     assert gradcheck.relative_error(np.zeros(2), np.zeros(2)) == 0
+    assert gradcheck.relative_error(np.zeros(1), np.full(1, np.nan)) == np.inf
+
+
+def test_a_gradient_that_is_zero_is_not_judged_by_the_rounding_of_its_differences():
+    rng = np.random.default_rng(0)
+    before_batchnorm = Sequential([Dense(4, 3, rng=rng), BatchNorm(3)])  # which takes the bias away again
+    report = gradcheck.check_layer(before_batchnorm, rng.standard_normal((6, 4)))
+    assert report.errors["0.b"] == 0 and 0 < report.largest < gradcheck.TOLERANCE
 
 
 @pytest.mark.parametrize("shape", [(1,), (2, 3), (5, 4, 3, 2)])

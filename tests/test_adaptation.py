@@ -1,0 +1,126 @@
+"""What the digit experiments share: which labels and means are used, which run answers which question."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from minidann import adaptation
+from minidann.adaptation import Outcome, Task
+from minidann.nn import BatchNorm
+from minidann.recipes import RECIPES
+from minidann.train import History
+
+PAIR = "digits", "digits-m"
+FIGURES = {"source_class": 0.9, "source_domain": 0.5, "target_class": 0.7, "target_domain": 0.5, "seconds": 10.0}
+
+
+@pytest.fixture
+def args(tmp_path):
+    """The options of a short run on scikit-learn's digits."""
+    return SimpleNamespace(
+        recipe="best", lam=None, steps=4, batch_size=8, limit=64, data_dir=None, device="cpu", out=tmp_path, resume=False, tested=PAIR[1:], jobs=1, seed=0
+    )
+
+
+@pytest.mark.parametrize("recipe, same", [("tf-dann", True), ("best", False)])
+def test_the_mean_of_both_training_sets_or_of_each_is_subtracted(recipe, same):
+    source, target = adaptation.domains(RECIPES[recipe], PAIR, limit=None, data_dir=None, labelled=False)
+    assert np.array_equal(source.mean, target.mean) == same
+    centred = [adaptation.normalize(domain.x_train, domain.mean) for domain in (source, target)]
+    for x in [np.concatenate(centred)] if same else centred:
+        assert x.dtype == np.float32
+        np.testing.assert_allclose(x.mean(axis=(0, 1, 2), dtype=np.float64), 0, atol=1e-6)
+        np.testing.assert_allclose(np.ptp(x, axis=(0, 1, 2)), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("method, labelled", [("dann", False), ("source", False), ("target", True)])
+def test_target_labels_leave_for_the_ceiling_alone(method, labelled, args, monkeypatch):
+    seen = []
+    adapt = adaptation.adapt
+    monkeypatch.setattr(adaptation, "adapt", lambda recipe, source, target, *rest, **more: seen.append(target) or adapt(recipe, source, target, *rest, **more))
+    adaptation.run(Task(*PAIR, method, 0), args, None)
+    assert [target.y_train is not None for target in seen] == [labelled]
+
+
+def test_target_labels_do_not_change_what_dann_learns(args, monkeypatch):
+    digits = {name: adaptation.load(name, False, args.limit, None) for name in PAIR}
+    features = []
+    for shift in (0, 5):
+        target = digits["digits-m"]
+        digits["digits-m"] = target._replace(y_train=np.roll(target.y_train, shift), y_test=np.roll(target.y_test, shift))
+        monkeypatch.setattr(adaptation, "load", lambda name, *_: digits[name])
+        features.append(adaptation.run(Task(*PAIR, "dann", 0), args, None).features["digits-m"])
+    np.testing.assert_array_equal(*features)
+
+
+@pytest.mark.parametrize("method, parts", [("source", 1), ("target", 1), ("dann", 2)])
+def test_batch_norm_sees_as_many_domains_as_a_batch_holds(method, parts, args, monkeypatch):
+    built = []
+    best = RECIPES["best"]
+    monkeypatch.setitem(RECIPES, "best", best._replace(build=lambda *arguments: built.append(best.build(*arguments)) or built[-1]))
+    adaptation.run(Task(*PAIR, method, 0), args, None)
+    (dann,) = built
+    assert {leaf.parts for leaf in dann.features.leaves() if isinstance(leaf, BatchNorm)} == {parts}
+
+
+def test_the_record_of_a_run(args):
+    record, history, features = adaptation.run(Task(*PAIR, "source", 3), args, None)
+    assert record["seed"] == 3 and record["steps"] == 4 and history[-1]["method"] == "source" and history[-1]["step"] == 4
+    counts = np.array(record["confusion"]["digits-m"])
+    assert counts.sum() == 64
+    outcome = Outcome(record, history, features)
+    assert adaptation.target_accuracy(outcome, "digits-m") == pytest.approx(record["target_class"])
+    y_test = adaptation.load("digits-m", False, 64, None).y_test
+    np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(y_test, minlength=10))  # a row a digit
+    assert features["digits-m"].shape == (128, 800)
+
+
+def test_options_take_the_place_of_what_the_recipe_says(args):
+    args.lam, args.steps, args.batch_size = 0.5, None, 7
+    recipe = adaptation.as_asked(RECIPES["best"], args)
+    assert recipe.lam(0) == recipe.lam(1) == 0.5 and recipe.steps == RECIPES["best"].steps and recipe.batch_size == 7
+
+
+def matrix(right):
+    """Counts of 100 images of which so many are right."""
+    counts = np.zeros((10, 10), int)
+    counts[0, 0], counts[0, 1] = right, 100 - right
+    return counts.tolist()
+
+
+def outcome(task, **right):
+    return Outcome(task._asdict() | FIGURES | {"confusion": {name: matrix(n) for name, n in right.items()}}, History(), {})
+
+
+OUTCOMES = {
+    task: outcome(task, **right)
+    for task, right in (
+        (Task("a", "b", "source", 0), {"b": 50, "c": 40}),  # trained once, tested on both
+        (Task("a", "b", "source", 1), {"b": 52, "c": 42}),
+        (Task("a", "b", "target", 0), {"b": 91}),
+        (Task("a", "c", "target", 0), {"c": 96}),
+        (Task("a", "b", "dann", 0), {"b": 71}),
+        (Task("a", "c", "dann", 0), {"c": 61}),
+        (Task("d", "c", "dann", 0), {"c": 81}),
+    )
+}
+
+
+def test_a_network_trained_on_the_source_serves_all_its_targets_and_the_ceiling_all_its_sources():
+    def found(*pair_and_method):
+        return [adaptation.target_accuracy(outcome, pair_and_method[1]) for outcome in adaptation.of_pair(OUTCOMES, *pair_and_method).values()]
+
+    assert found("a", "c", "source") == [0.4, 0.42] and found("a", "b", "source") == [0.5, 0.52]
+    assert found("d", "c", "target") == [0.96] and found("d", "c", "source") == []
+    assert found("a", "c", "dann") == [0.61] and found("d", "c", "dann") == [0.81]
+
+
+def test_the_table_has_the_share_of_the_gap_that_is_closed():
+    text = adaptation.table(OUTCOMES, [("a", "b"), ("d", "c")])
+    rows = text.splitlines()
+    assert "a to b, source only" in rows[1] and ".5100 +- 0.0141" in rows[1]
+    assert "closes 50.0%" in rows[4]  # (.71 - .51) / (.91 - .51)
+    assert not any("closes" in row for row in rows[5:])  # of d to c there is no source only
+    ceiling = next(row for row in rows if row.startswith("d to c, trained on target"))
+    assert ".9600" in ceiling and "0.9000" not in ceiling  # which was trained beside another source
