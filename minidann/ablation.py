@@ -17,7 +17,6 @@ from minidann.adaptation import Outcome, Task, accuracies, adapt_options, as_ask
 from minidann.dann import DANN
 from minidann.device import choose
 from minidann.experiment import clear_errors, save_figure, spread, writable
-from minidann.nn import BatchNorm
 from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import learning_rate, reversal_strength
 from minidann.recipes import RECIPES, best
@@ -107,20 +106,9 @@ def run(task, args, row):
         return Outcome(record, history)
     with threads():
         record |= accuracies(dann, source, target, place)
-        adopt_statistics(dann, prepared(target.x_train[:CALIBRATION], place, place(target.mean)))
+        dann.adopt_statistics(prepared(target.x_train[:CALIBRATION], place, place(target.mean)))
         record["target_class_own_statistics"] = accuracies(dann, source, target, place)["target_class"]
     return Outcome(record, history, {})
-
-
-def adopt_statistics(dann, x):
-    """Make the running statistics of every batch-norm on the way to the classes those of the examples x."""
-    for layer in (*dann.features.leaves(), *dann.label_head.leaves()):
-        if not isinstance(layer, BatchNorm):
-            x = layer.forward(x)
-            continue
-        before, (layer.parts, layer.momentum) = (layer.parts, layer.momentum), (1, 0.0)
-        x = layer.forward(x, train=True)
-        layer.parts, layer.momentum = before
 
 
 def table(records):

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from minidann.backend import array_module
 from minidann.nn import GradientReversal, Sequential
+from minidann.nn.batchnorm import adopt_statistics
 from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
 
 
@@ -134,6 +135,12 @@ class DANN:
     def transform(self, x, batch_size=500):
         """The features f = G_f(x): (N, F)."""
         return self._batched(self.features.forward, x, batch_size)
+
+    def adopt_statistics(self, x):
+        """Evaluate from now on with the batch-norm statistics of x (N, ...), examples of one domain; see :mod:`minidann.nn.batchnorm`."""
+        f = adopt_statistics(self.features, x)
+        for head in (self.label_head, self.domain_head):
+            adopt_statistics(head, f)
 
     def _label_logits(self, x):
         return self.label_head.forward(self.features.forward(x))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from minidann import ablation
-from minidann.ablation import VARIANTS, TwoAdams, TwoPasses, adopt_statistics
+from minidann.ablation import VARIANTS, TwoAdams, TwoPasses
 from minidann.dann import DANN
-from minidann.nn import BatchNorm, Dense, Dropout, Sequential, Sigmoid
+from minidann.nn import BatchNorm, Dense, Sequential, Sigmoid
 from minidann.nn.optimizers import Adam
 
 
@@ -85,19 +85,6 @@ def test_every_variant_but_best_differs_from_it_in_one_thing_or_is_a_pair_of_two
     for name, recipe in VARIANTS.items():
         different = [field for field in best._fields if getattr(recipe, field) is not getattr(best, field)]
         assert bool(different) == (name != "best")
-
-
-def test_adopted_statistics_are_those_of_the_examples():
-    dann = small(DANN)
-    dann.label_head.layers[:0] = [Dropout(0.5, rng=np.random.default_rng(0))]
-    x, _, _ = batch(64)
-    adopt_statistics(dann, x)
-    dense, norm, _ = dann.features.layers
-    z = dense.forward(x)
-    np.testing.assert_allclose(norm.state["mean"], z.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(norm.state["var"], z.var(axis=0), atol=1e-6)
-    assert norm.parts == 2 and norm.momentum == 0.9
-    np.testing.assert_allclose(norm.forward(z).mean(axis=0), 0, atol=1e-5)
 
 
 def test_the_program_writes_a_line_and_a_record_for_each_variant(small_data, tmp_path, capsys):

@@ -212,3 +212,16 @@ def test_convert_takes_every_array_of_the_three_networks_and_returns_the_dann(ma
     assert len(seen) == sum(len(network.params | network.state) for network in dann.networks) == 16
     device = type(place(np.zeros(1)))
     assert all(type(array) is device for network in dann.networks for array in (network.params | network.state).values())
+
+
+def test_adopted_statistics_reach_all_three_networks(make_dann):
+    dann = make_dann("conv")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 4, 4, 2)) + 3
+    before = [{name: array.copy() for name, array in network.state.items()} for network in dann.networks]
+    dann.adopt_statistics(x)
+    changed = [[name for name, array in network.state.items() if not np.array_equal(array, old[name])] for network, old in zip(dann.networks, before)]
+    assert changed == [["1.mean", "1.var"], [], ["1.mean", "1.var"]]
+    _, norm, *_ = dann.domain_head.layers
+    f = dann.transform(x)
+    np.testing.assert_allclose(norm.state["mean"], dann.domain_head.layers[0].forward(f).mean(axis=0), rtol=1e-6)

@@ -25,10 +25,13 @@ Two domains in one batch (``parts=2``): normalising the mixture by one mean lets
 themselves apart, for each still has a mean of its own afterwards. With ``parts=2`` the batch is two
 stacked halves, source above target, and each is normalised by its own mu and var; gamma and beta
 are shared. The running statistics are *joint*: the average over the parts of their mu and var, so
-that evaluation needs no domain label. A domain whose own statistics lie far from that average is
-evaluated a little off centre; that is the price.
+that evaluation needs no domain label. The price: a domain whose own statistics lie far from that average
+is evaluated off centre, and where little but the mean differs between the domains that can undo what
+training achieved. ``adopt_statistics`` is the other choice: examples of one domain, unlabelled, set
+the running statistics before that domain is evaluated.
 
 Source: Ioffe & Szegedy, Batch Normalization (2015); the backward pass is their section 3, simplified.
+Li et al., Revisiting Batch Normalization for Practical Domain Adaptation (2017), for the last (AdaBN).
 """
 
 import numpy as np
@@ -99,6 +102,30 @@ class BatchNorm(Layer):
     def _update(self, name, batch_value):
         joint = batch_value.mean(axis=(0, 1))  # (C,)
         self.state[name] = (self.momentum * self.state[name] + (1 - self.momentum) * joint).astype(self.state[name].dtype)
+
+
+def adopt_statistics(network, x):
+    """Make the running statistics of every BatchNorm in a network those of the examples x.
+
+    Parameters
+    ----------
+    network : Layer
+    x : array (N, ...)
+        Examples of one domain, as the network takes them; some thousand of them.
+
+    Returns
+    -------
+    array
+        The network's output for x, in evaluation.
+    """
+    for layer in network.leaves():
+        if not isinstance(layer, BatchNorm):
+            x = layer.forward(x)
+            continue
+        before, (layer.parts, layer.momentum) = (layer.parts, layer.momentum), (1, 0.0)  # one part, which replaces what was
+        x = layer.forward(x, train=True)
+        layer.parts, layer.momentum = before
+    return x
 
 
 def identity(x):

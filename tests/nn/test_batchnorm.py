@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidann.backend import to_host
-from minidann.nn import BatchNorm
+from minidann.nn import BatchNorm, Dense, Dropout, Sequential
+from minidann.nn.batchnorm import adopt_statistics
 from minidann.nn.gradcheck import away_from_kinks, check_layer
 
 seeds = st.integers(0, 2**32 - 1)
@@ -129,3 +130,19 @@ def test_a_batch_that_does_not_divide_into_the_parts_is_refused(place):
     with pytest.raises(ValueError, match="a batch of 5 does not divide into the 2 equal parts"):
         layer.forward(x, train=True)
     layer.forward(x)  # in evaluation there are no parts
+
+
+def test_adopted_statistics_are_those_of_the_examples_and_dropout_stays_out_of_it():
+    rng = np.random.default_rng(0)
+    dense, first, second = Dense(3, 4, rng=rng), BatchNorm(4, parts=2), BatchNorm(4)
+    network = Sequential([dense, first, Dropout(0.5, rng=rng), Sequential([second])])
+    first.params["gamma"] += 2
+    x = rng.standard_normal((65, 3), dtype=np.float32) + 5
+    y = adopt_statistics(network, x)
+    z = dense.forward(x)
+    np.testing.assert_allclose(first.state["mean"], z.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(first.state["var"], z.var(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(second.state["var"], 9, rtol=1e-4)
+    assert first.parts == 2 and first.momentum == second.momentum == 0.9
+    np.testing.assert_allclose(network.forward(x), y, atol=1e-5)
+    np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-5)
