@@ -22,6 +22,7 @@ from minidann.data import (
     load_synth_digits,
     load_usps,
     mnistm_pair,
+    random_shift,
 )
 from minidann.data.mnistm import plain
 from minidann.device import choose, resident
@@ -116,15 +117,21 @@ def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
     networks = dann.networks if adversarial else dann.networks[:2]
     labelled = target if method == "target" else source
     x_labelled, y_labelled, x_target = resident(place, labelled.x_train, labelled.y_train, target.x_train)
-    batches = partial(Batches, size=recipe.batch_size, rng=np.random.default_rng([seed, 1]), place=place)
+    rng = np.random.default_rng([seed, 1])
+
+    def batches(domain, *arrays):
+        moved = partial(random_shift, pixels=recipe.shift, rng=rng) if recipe.shift else lambda x: x
+        mean = place(domain.mean)
+        return Batches(*arrays, size=recipe.batch_size, rng=rng, place=place, prepare=lambda x: prepared(moved(x), place, mean))
+
     some = [domain._replace(x_test=domain.x_test[:MONITORED], y_test=domain.y_test[:MONITORED]) for domain in (source, target)]
     history = History()
     with suppress(KeyboardInterrupt):
         fit(
             dann,
             recipe.optimizer(networks),
-            batches(x_labelled, y_labelled, prepare=partial(prepared, place=place, mean=place(labelled.mean))),
-            batches(x_target, prepare=partial(prepared, place=place, mean=place(target.mean))),
+            batches(labelled, x_labelled, y_labelled),
+            batches(target, x_target),
             steps=recipe.steps,
             lam=recipe.lam,
             learning_rate=recipe.learning_rate,

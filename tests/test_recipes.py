@@ -84,3 +84,7 @@ def test_the_schedules():
         assert recipes.RECIPES[name].learning_rate(0) == 1e-3 and recipes.RECIPES[name].learning_rate(1) == 0
     for recipe in recipes.RECIPES.values():
         assert recipe.lam(0) == 0 and recipe.lam(1) == pytest.approx(1, abs=1e-4)
+
+
+def test_only_light_moves_its_images():
+    assert {name: recipe.shift for name, recipe in recipes.RECIPES.items() if recipe.shift} == {"light": 2}
