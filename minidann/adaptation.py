@@ -29,9 +29,10 @@ from minidann.device import choose, resident
 from minidann.experiment import add_options, positive, run_all, save_figure, save_results, spread
 from minidann.metrics import evaluate, predictions
 from minidann.nn.optimizers import WeightAverage
+from minidann.progress import progress_bar
 from minidann.recipes import RECIPES
 from minidann.threads import threads
-from minidann.train import History, fit, progress_bar
+from minidann.train import History, fit
 
 METHODS = ("source", "target", "dann")
 MONITORED = 500  # test images of each domain, for the curves

@@ -46,7 +46,8 @@ from minidann.nn import Dense, ReLU, Sequential
 from minidann.nn.initializers import truncated_normal
 from minidann.nn.optimizers import Adam, WeightAverage
 from minidann.nn.schedules import cosine, reversal_strength
-from minidann.train import fit, progress_bar
+from minidann.progress import progress_bar
+from minidann.train import fit
 
 RATE = 1e-3
 

@@ -23,7 +23,7 @@ from minidann.backend import device_name
 from minidann.data.store import replacing
 from minidann.device import DEVICES, choose
 from minidann.errors import InputError, TrainingError
-from minidann.train import progress_bar
+from minidann.progress import progress_bar
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib")
 

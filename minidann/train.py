@@ -2,17 +2,16 @@
 
 import csv
 import math
-import sys
 from contextlib import nullcontext
 
 import numpy as np
-from tqdm import tqdm
 
 from minidann.backend import to_host
 from minidann.checkpoint import Training
 from minidann.dann import Losses
 from minidann.data.store import replacing
 from minidann.errors import InputError, TrainingError
+from minidann.progress import progress_bar
 from minidann.threads import threads
 
 METHODS = ("dann", "label", "domain")
@@ -158,30 +157,6 @@ def check_labels(dann, source):
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= classes:
         raise InputError(f"the labels run from {low} to {high}, but the label head has units for 0 to {classes - 1}; correct the labels or widen the head")
-
-
-def progress_bar(total, description="", row=None, unit="step"):
-    """A bar over ``total`` steps; on line ``row`` of the terminal if several run at once. Into a file it writes a line twice a minute."""
-    if not sys.stderr.isatty():
-        return LogLines(total=total, desc=description, unit=unit, mininterval=30, maxinterval=60, bar_format=LogLines.FORMAT)
-    return tqdm(total=total, desc=description, unit=unit, dynamic_ncols=True, position=row, leave=row is None)
-
-
-class LogLines(tqdm):
-    """Progress as whole lines, for a log file, where a bar that is drawn over and over would be one endless line."""
-
-    FORMAT = "{desc}: {n_fmt}/{total_fmt} {unit}s, {elapsed} gone, {remaining} to go{postfix}"
-
-    def display(self, msg=None, pos=None):
-        """Write one line."""
-        print(self if msg is None else msg, file=sys.stderr, flush=True)
-
-    def close(self):
-        """Write the last line."""
-        if not self.disable:
-            self.disable = True
-            self._decr_instances(self)
-            self.display()
 
 
 def short(row):

@@ -10,7 +10,7 @@ import pytest
 from minidann import blobs
 from minidann.data import make_blobs_pair
 from minidann.metrics import evaluate
-from minidann.train import progress_bar
+from minidann.progress import progress_bar
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from minidann.metrics import accuracy, evaluate, predictions
 from minidann.nn import Dense, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
 from minidann.nn.schedules import learning_rate, reversal_strength
-from minidann.train import History, fit, progress_bar
+from minidann.train import History, fit
 
 SOURCE, TARGET = make_blobs_pair(60)
 
@@ -291,14 +291,3 @@ def test_predictions_prepare_each_part_and_do_not_depend_on_its_size(make, point
 
 def test_accuracy_is_the_share_of_equals(place):
     assert accuracy(place(np.array([1, 2, 3, 4])), place(np.array([1, 2, 0, 4]))) == 0.75
-
-
-def test_progress_in_a_log_file_is_whole_lines(capsys):
-    for name in ("one", "other"):
-        with progress_bar(50, name) as bar:
-            for _ in range(50):
-                bar.update()
-                bar.set_postfix({"L_y": "0.300"}, refresh=False)
-    *_, last = lines = capsys.readouterr().err.split("\n")[:-1]
-    assert last.startswith("other: 50/50 steps,") and last.endswith("L_y=0.300")
-    assert len(lines) == 4 and not any("\r" in line or "\x1b" in line for line in lines)

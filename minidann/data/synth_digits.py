@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
-from tqdm import tqdm
 
 from minidann.data.mnist import Digits
 from minidann.errors import InputError
+from minidann.progress import progress_bar
 
 LARGEST = 10_000_000  # images in one call
 SIZES = 16, 128  # least and greatest side of an image, in pixels
@@ -125,7 +125,7 @@ def draw(n, seed, size=32, fonts=None, progress=True, chunk=CHUNK):
     keys = [np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, key)) for key in (0, 1)]
     table, noise = (np.random.default_rng(key) for key in keys)
     images, labels = np.empty((n, size, size, 3), np.uint8), np.empty(n, np.int64)
-    with tqdm(total=n, desc="house numbers", unit="image", unit_scale=True, dynamic_ncols=True, delay=2, disable=not progress) as bar:
+    with progress_bar(n, "house numbers", unit="image", unit_scale=True, delay=2, disable=not progress) as bar:
         for start in range(0, n, chunk):
             rows = slice(start, min(start + chunk, n))
             images[rows], labels[rows] = paint(throw(table, rows.stop - start), noise, glyphs, size)
