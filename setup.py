@@ -1,4 +1,4 @@
-"""Installs minidann: ``pip install -e .``; with a GPU ``.[cuda12]`` or ``.[cuda13]``; for its developers ``.[test]``, ``.[contract]``, ``.[benchmark]``."""
+"""Installs minidann: ``pip install -e .``; GPU: ``.[cuda12]`` or ``.[cuda13]``, to develop ``.[test]``, ``.[contract]``, ``.[benchmark]``, ``.[docs]``."""
 
 import re
 from pathlib import Path
@@ -24,6 +24,10 @@ setup(
         # ctk: the libraries of CUDA that CuPy calls (cuBLAS, NVRTC ...), so that the driver is all that a machine must have
         "cuda12": ["cupy-cuda12x[ctk]>=14.0"],
         "cuda13": ["cupy-cuda13x[ctk]>=14.0"],
+        # the site. furo: readable on a phone, and asks no other site for fonts or scripts; myst-parser: the pages are Markdown, as the repository's
+        # hosts show it; sphinx-gallery runs the tutorials; sphinx-mathjax-offline brings MathJax, since what makes MathML in Python (docutils,
+        # latex2mathml) got some of the tutorials' formulas wrong
+        "docs": ["sphinx>=9.0", "furo>=2025.12.19", "myst-parser>=5.0", "sphinx-gallery>=0.22", "sphinx-mathjax-offline>=0.0.2"],
         "benchmark": ["torch>=2.4"],  # what python -m benchmarks.step --against torch compares with
         # CuPy without a GPU: what tests/test_cupy_contract.py asks, and the compiler that it hands kernels to
         "contract": ["cupy-cuda13x>=14.0", "nvidia-cuda-nvrtc>=13", "nvidia-cuda-runtime>=13"],

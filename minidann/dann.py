@@ -44,11 +44,13 @@ class DANN:
         G_f, G_y and G_d. ``domain_head`` ends in two units (softmax) or one (logistic, as in the paper).
     reduction : "mean" or "sum"
         Whether each loss is averaged or summed over its examples. With "sum", L_d weighs more: it has twice the examples.
+    domain_weight : float
+        What L_d is multiplied by. Over equal halves a weight of 2 makes the mean of both domains the paper's sum of the two domains' means.
     """
 
-    def __init__(self, features, label_head, domain_head, reduction="mean"):
+    def __init__(self, features, label_head, domain_head, reduction="mean", domain_weight=1.0):
         self.features, self.label_head, self.domain_head = features, label_head, domain_head
-        self.reduction = reduction
+        self.reduction, self.domain_weight = reduction, float(domain_weight)
         self._reversal = GradientReversal()
         self._reversed_domain_head = Sequential([self._reversal, domain_head])
 
@@ -122,7 +124,7 @@ class DANN:
         logits = self._reversed_domain_head.forward(f, train=True)
         cross_entropy = binary_cross_entropy if logits.shape[1] == 1 else softmax_cross_entropy
         loss, dlogits = cross_entropy(logits, d, self.reduction)
-        return loss, self._reversed_domain_head.backward(dlogits)
+        return self.domain_weight * loss, self._reversed_domain_head.backward(self.domain_weight * dlogits)
 
     def predict(self, x, batch_size=500):
         """The most probable class of each example: integers (N,)."""

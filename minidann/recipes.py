@@ -14,7 +14,7 @@
     features       conv 5x5 32 - ReLU - pool 2 - conv 5x5 48 - ReLU - pool 2 - flatten (768)
     label head     100 - ReLU - 100 - ReLU - 10
     domain head    reversal - 100 - ReLU - 1, logistic
-    training       64 source + 64 target, momentum 0.9, learning rate 0.01 / (1 + 10p)^0.75
+    training       64 source + 64 target, momentum 0.9, learning rate 0.01 / (1 + 10p)^0.75, L_d the sum of both domains' means (its equation 10)
     input          grey digits, the mean subtracted
     not written    the borders (here "valid", as in LeNet-5), the weights (here He's), the number of steps (here 20,000)
 
@@ -36,7 +36,7 @@
     domain head    reversal - 1024 - BN - ReLU - dropout .5 - 1024 - BN - ReLU - dropout .5 - 2
     training       64 source + 64 target, 20,000 steps, momentum 0.9, learning rate 0.01 / (1 + 10p)^0.75, L2 of .001
 
-In every one lambda = 2 / (1 + exp(-10p)) - 1, all three parts are trained by one optimizer, and losses are means.
+In every one lambda = 2 / (1 + exp(-10p)) - 1, all three parts are trained by one optimizer, and losses are means over all their examples (but for ``paper``).
 
 Pooling stands before ReLU in the code: the maximum of max(x, 0) is max(maximum, 0), gradient included, on a quarter of the numbers.
 
@@ -97,7 +97,7 @@ def paper(seed, domains=2):
     features = [conv(3, 32, 5), MaxPool2D(2), ReLU(), conv(32, 48, 5), MaxPool2D(2), ReLU(), Flatten()]
     label_head = [dense(768, 100), ReLU(), dense(100, 100), ReLU(), dense(100, 10)]
     domain_head = [dense(768, 100), ReLU(), dense(100, 1)]
-    return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head))
+    return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head), domain_weight=2.0)
 
 
 def best(seed, domains=2, *, normalization="separate", dropout=0.5, domain_width=100):

@@ -225,3 +225,22 @@ def test_adopted_statistics_reach_all_three_networks(make_dann):
     _, norm, *_ = dann.domain_head.layers
     f = dann.transform(x)
     np.testing.assert_allclose(norm.state["mean"], dann.domain_head.layers[0].forward(f).mean(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_a_domain_weight_of_two_makes_the_mean_of_both_domains_the_sum_of_their_means(make_dann, units):
+    rng = np.random.default_rng(0)
+    x_source, y, x_target = rng.standard_normal((6, 2)), rng.integers(0, 3, 6), rng.standard_normal((6, 2))
+    one, two = make_dann(units=units), make_dann(units=units)
+    two.domain_weight = 2.0
+    f = [one.domain_head.forward(one.features.forward(x)) for x in (x_source, x_target)]
+    logits = [z[:, 0] if units == 1 else z[:, 1] - z[:, 0] for z in f]  # of "target"
+    means = [np.log1p(np.exp(z)).mean() for z in (logits[0], -logits[1])]
+    (label, domain), (label_two, domain_two) = (dann.step(x_source, y, x_target, 0.3) for dann in (one, two))
+    assert domain_two == pytest.approx(sum(means)) and domain == pytest.approx(sum(means) / 2) and label == label_two
+    for name, grad in two.domain_head.grads.items():
+        np.testing.assert_allclose(grad, 2 * one.domain_head.grads[name])
+    twice_lambda = make_dann(units=units)
+    twice_lambda.step(x_source, y, x_target, 0.6)
+    for name, grad in two.features.grads.items():
+        np.testing.assert_allclose(grad, twice_lambda.features.grads[name], rtol=1e-9, atol=1e-12)

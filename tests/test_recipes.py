@@ -86,5 +86,9 @@ def test_the_schedules():
         assert recipe.lam(0) == 0 and recipe.lam(1) == pytest.approx(1, abs=1e-4)
 
 
+def test_only_paper_sums_the_two_domains_means():
+    assert {name for name, recipe in recipes.RECIPES.items() if name != "svhn" and recipe.build(0).domain_weight == 2} == {"paper"}
+
+
 def test_only_light_moves_its_images():
     assert {name: recipe.shift for name, recipe in recipes.RECIPES.items() if recipe.shift} == {"light": 2}
