@@ -291,30 +291,29 @@ def table(outcomes, pairs):
     return "\n".join(lines)
 
 
-def draw(outcomes, pairs, args):
-    """The figures of an experiment: yields (name of the file, Figure). Curves of all runs; images, embeddings and confusions of the first seed's."""
-    history = [row for outcome in outcomes.values() for row in outcome.history]
-    for source, target in pairs:
-        prefix = f"{source}-{target}-" if len(pairs) > 1 else ""
-        digits = [load(name, RECIPES[args.recipe].binarize, args.limit, args.data_dir) for name in (source, target)]
-        found = [(method, of_pair(outcomes, source, target, method)) for method in METHODS]
-        first = {method: outcome for method, of_method in found for task, outcome in of_method.items() if task.seed == args.seed}
-        embedded = {method: outcome.features[target] for method, outcome in first.items() if method != "target" or len(first) == 1}
-        rows = [row for row in history if (row["source"], row["target"]) == (source, target)]
-        yield f"{prefix}data.png", plots.image_grid(dict(zip(("source", "target"), digits)))
-        if rows:
-            yield f"{prefix}curves.png", plots.curves(rows)
-        if embedded:
-            yield f"{prefix}embedding.png", plots.embedding(embedded, *(part.y_test[:EMBEDDED] for part in digits))
-            yield f"{prefix}confusion.png", plots.confusion({method: outcome.record["confusion"][target] for method, outcome in first.items()})
+def draw(outcomes, source, target, args):
+    """The figures of a pair: yields (name, Figure). Curves of all runs; images, embeddings and confusions of the first seed's."""
+    digits = [load(name, RECIPES[args.recipe].binarize, args.limit, args.data_dir) for name in (source, target)]
+    found = [(method, of_pair(outcomes, source, target, method)) for method in METHODS]
+    first = {method: outcome for method, of_method in found for task, outcome in of_method.items() if task.seed == args.seed}
+    embedded = {method: outcome.features[target] for method, outcome in first.items() if method != "target" or len(first) == 1}
+    rows = [row for task, outcome in outcomes.items() if task[:2] == (source, target) for row in outcome.history]
+    yield "data", plots.image_grid(dict(zip(("source", "target"), digits)))
+    if rows:
+        yield "curves", plots.curves(rows)
+    if embedded:
+        yield "embedding", plots.embedding(embedded, *(part.y_test[:EMBEDDED] for part in digits))
+        yield "confusion", plots.confusion({method: outcome.record["confusion"][target] for method, outcome in first.items()})
 
 
 def report(outcomes, pairs, args):
-    """Draw and save the figures, and say what was written."""
+    """Draw and save the figures of all pairs, and say what was written."""
     names = []
-    with progress_bar(4 * len(pairs), "figures", unit="figure") as bar:
-        for name, figure in draw(outcomes, pairs, args):
-            save_figure(figure, args.out / name)
-            names.append(name)
+    with progress_bar(len(pairs), "figures", unit="pair") as bar:
+        for source, target in pairs:
+            prefix = f"{source}-{target}-" if len(pairs) > 1 else ""
+            for name, figure in draw(outcomes, source, target, args):
+                names.append(f"{prefix}{name}.png")
+                save_figure(figure, args.out / names[-1])
             bar.update()
     print(f"Written to {args.out}: results.json, history.csv, {', '.join(names)}")

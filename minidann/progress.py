@@ -11,14 +11,15 @@ def progress_bar(total, description="", row=None, unit="step", **options):
     ``options`` are tqdm's own.
     """
     if not sys.stderr.isatty():
-        return LogLines(total=total, desc=description, unit=unit, mininterval=30, maxinterval=60, bar_format=LogLines.FORMAT, **options)
+        # tqdm ends a description that is changed later with ": " itself
+        return LogLines(total=total, desc=f"{description}: ", unit=unit, mininterval=30, maxinterval=60, bar_format=LogLines.FORMAT, **options)
     return tqdm(total=total, desc=description, unit=unit, dynamic_ncols=True, position=row, leave=row is None, **options)
 
 
 class LogLines(tqdm):
     """Progress as whole lines, for a log file, where a bar that is drawn over and over would be one endless line."""
 
-    FORMAT = "{desc}: {n_fmt}/{total_fmt} {unit}s, {elapsed} gone, {remaining} to go{postfix}"
+    FORMAT = "{desc}{n_fmt}/{total_fmt} {unit}s, {elapsed} gone, {remaining} to go{postfix}"
 
     def display(self, msg=None, pos=None):
         """Write one line."""

@@ -19,3 +19,9 @@ def test_short_work_with_a_delay_says_nothing(capsys):
         with progress_bar(3, "short", **options) as bar:
             bar.update(3)
     assert capsys.readouterr().err == ""
+
+
+def test_a_description_that_changes_stands_as_the_first_did(capsys):
+    with progress_bar(2, "first") as bar:
+        bar.set_description("second")
+    assert [line.split("/")[0] for line in capsys.readouterr().err.splitlines()] == ["first: 0", "second: 0", "second: 0"]
