@@ -13,10 +13,10 @@ import sys
 from functools import partial
 
 from minidann import plots
-from minidann.adaptation import Outcome, Task, accuracies, adapt_options, as_asked, conduct, domains, load, prepared, train
+from minidann.adaptation import Outcome, Task, accuracies, adapt_options, as_asked, begin, conduct, domains, prepared, train
 from minidann.dann import DANN
 from minidann.device import choose
-from minidann.experiment import clear_errors, save_figure, spread, writable
+from minidann.experiment import clear_errors, save_figure, spread
 from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import learning_rate, reversal_strength
 from minidann.recipes import RECIPES, best
@@ -142,15 +142,9 @@ def parse(argv):
 def main(argv=None):
     """Run the variants, write ``results.json``, ``history.csv`` and ``ablation.png``, print the table."""
     args = parse(argv)
-    choose(args.device)  # a GPU that is not there is met here, before any training
-    writable(args.out)
-    for name in PAIR:
-        load(name, BEST.binarize, args.limit, args.data_dir)  # a missing file is met here as well
+    begin(args, PAIR)
     tasks = [Task(*PAIR, variant, seed) for variant in args.variants for seed in range(args.seed, args.seed + args.seeds)]
-    try:
-        outcomes = conduct("ablation", tasks, args, run)
-    except KeyboardInterrupt:
-        return 130
+    outcomes = conduct("ablation", tasks, args, run)
     records = [outcome.record for outcome in outcomes.values()]
     print(table(records))
     save_figure(plots.dots({variant: [r["target_class"] for r in records if r["method"] == variant] for variant in args.variants}), args.out / "ablation.png")

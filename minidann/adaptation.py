@@ -26,7 +26,7 @@ from minidann.data import (
 )
 from minidann.data.mnistm import plain
 from minidann.device import choose, resident
-from minidann.experiment import add_options, positive, run_all, save_figure, save_results, spread
+from minidann.experiment import Stopped, add_options, positive, run_all, save_figure, save_results, spread, writable
 from minidann.metrics import evaluate, predictions
 from minidann.nn.optimizers import WeightAverage
 from minidann.progress import progress_bar
@@ -219,6 +219,14 @@ def title(task):
     return f"{task.source} to {task.target}, {plots.METHODS.get(task.method, task.method)}, seed {task.seed}"
 
 
+def begin(args, names):
+    """Meet a GPU, a folder or a file that is not there now, and not after an hour of training."""
+    choose(args.device)
+    writable(args.out)
+    for name in names:
+        load(name, RECIPES[args.recipe].binarize, args.limit, args.data_dir)
+
+
 def conduct(program, tasks, args, run=run):
     """Run all tasks; write ``results.json`` and ``history.csv`` whenever one ends.
 
@@ -229,8 +237,8 @@ def conduct(program, tasks, args, run=run):
 
     Raises
     ------
-    KeyboardInterrupt
-        After Ctrl-C, once it is said what had finished and where it is kept.
+    Stopped
+        After Ctrl-C.
     """
     outcomes = {}
     try:
@@ -244,7 +252,7 @@ def conduct(program, tasks, args, run=run):
     except KeyboardInterrupt:
         kept = f"{args.out / 'results.json'} and {args.out / 'history.csv'}" if outcomes else "nothing"
         print(f"\n{stopped(outcomes)} Kept: {kept}.", file=sys.stderr)
-        raise
+        raise Stopped from None
     return outcomes
 
 

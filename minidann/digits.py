@@ -16,10 +16,9 @@ import sys
 from itertools import product
 
 from minidann import plots
-from minidann.adaptation import METHODS, Task, adapt_options, conduct, load, of_pair, report, table, target_accuracy
-from minidann.device import choose
+from minidann.adaptation import METHODS, Task, adapt_options, begin, conduct, load, of_pair, report, table, target_accuracy
 from minidann.errors import InputError
-from minidann.experiment import clear_errors, spread, writable
+from minidann.experiment import clear_errors, spread
 from minidann.recipes import RECIPES
 
 NAMES = ("mnist", "mnistm", "svhn", "synth", "usps")
@@ -43,6 +42,8 @@ def parse(argv):
     args = parser.parse_args(argv)
     if args.matrix == bool(args.source or args.target):
         parser.error("give either --matrix or --source and --target")
+    if args.matrix and args.method == "target":
+        parser.error("--matrix has no --method target: trained on target is source only, on the diagonal")
     if not args.matrix and not (args.source and args.target):
         parser.error("give both --source and --target")
     if not args.matrix and not pairs(args, NAMES):
@@ -75,7 +76,7 @@ def available(args):
     names = []
     for name in NAMES:
         try:
-            load(name, False, args.limit, args.data_dir)
+            load(name, RECIPES[args.recipe].binarize, args.limit, args.data_dir)
             names.append(name)
         except InputError as error:
             print(f"Without {name}: {error}", file=sys.stderr)
@@ -100,17 +101,11 @@ def matrix(outcomes, names):
 def main(argv=None):
     """Run the methods on the pairs, write ``results.json``, ``history.csv`` and the figures, print the table."""
     args = parse(argv)
-    choose(args.device)  # a GPU that is not there is met here, before any training
-    writable(args.out)
+    begin(args, () if args.matrix else (*args.source, *args.target))
     names = available(args) if args.matrix else list(dict.fromkeys(args.source + args.target))
-    for name in names:
-        load(name, RECIPES[args.recipe].binarize, args.limit, args.data_dir)  # a missing file is met here as well
     args.tested = names if args.matrix else args.target
     chosen = pairs(args, names)
-    try:
-        outcomes = conduct("digits", plan(args, chosen), args)
-    except KeyboardInterrupt:
-        return 130
+    outcomes = conduct("digits", plan(args, chosen), args)
     print(matrix(outcomes, names) if args.matrix else table(outcomes, chosen))
     report(outcomes, chosen, args)
     return 0

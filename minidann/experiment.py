@@ -55,6 +55,10 @@ def finite(text):
     return value
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, of which the user has been told what had finished and where it is kept."""
+
+
 def clear_errors(main):
     """Make a ``main`` end a user's mistake, a damaged file or a full disk with one sentence and exit status 1."""
 
@@ -65,6 +69,8 @@ def clear_errors(main):
         except (InputError, TrainingError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
+        except Stopped:
+            return 130
         except KeyboardInterrupt:
             print("\nStopped before anything was written.", file=sys.stderr)
             return 130

@@ -14,10 +14,8 @@ unlabelled target images. Accuracies are those of the last step on all test imag
 import argparse
 import sys
 
-from minidann.adaptation import METHODS, Task, adapt_options, conduct, load, report, table
-from minidann.device import choose
-from minidann.experiment import clear_errors, writable
-from minidann.recipes import RECIPES
+from minidann.adaptation import METHODS, Task, adapt_options, begin, conduct, report, table
+from minidann.experiment import clear_errors
 
 PAIRS = {"mnistm": ("mnist", "mnistm"), "digits": ("digits", "digits-m")}
 STEPS_ON_DIGITS = 1500
@@ -51,19 +49,13 @@ def parse(argv):
 def main(argv=None):
     """Run the methods, write ``results.json``, ``history.csv`` and the figures, print the table."""
     args = parse(argv)
-    choose(args.device)  # a GPU that is not there is met here, before any training
-    writable(args.out)
-    source, target = PAIRS[args.data]
-    for name in (source, target):
-        load(name, RECIPES[args.recipe].binarize, args.limit, args.data_dir)  # a missing file is met here as well
+    pair = PAIRS[args.data]
+    begin(args, pair)
     methods = METHODS if args.method == "all" else (args.method,)
-    tasks = [Task(source, target, method, seed) for method in methods for seed in range(args.seed, args.seed + args.seeds)]
-    try:
-        outcomes = conduct("mnistm", tasks, args)
-    except KeyboardInterrupt:
-        return 130
-    print(table(outcomes, [(source, target)]))
-    report(outcomes, [(source, target)], args)
+    tasks = [Task(*pair, method, seed) for method in methods for seed in range(args.seed, args.seed + args.seeds)]
+    outcomes = conduct("mnistm", tasks, args)
+    print(table(outcomes, [pair]))
+    report(outcomes, [pair], args)
     return 0
 
 

@@ -1,5 +1,6 @@
 """What the digit experiments share: which labels and means are used, which run answers which question."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 from minidann import adaptation
 from minidann.adaptation import Outcome, Task
+from minidann.backend import to_host
 from minidann.nn import BatchNorm
+from minidann.nn.optimizers import Adam, WeightAverage
 from minidann.recipes import RECIPES
 from minidann.train import History
 
@@ -76,6 +79,63 @@ def test_the_record_of_a_run(args):
     assert features["digits-m"].shape == (128, 800)
 
 
+def test_the_images_of_both_domains_are_moved_in_training_and_in_no_test(args, monkeypatch):
+    moved, seen = [], []
+    monkeypatch.setattr(adaptation, "random_shift", lambda x, pixels, rng: moved.append((len(x), pixels)) or x)
+    monkeypatch.setattr(adaptation, "evaluate", lambda *_: seen.append(len(moved)) or FIGURES)
+    args.recipe = "light"
+    adaptation.run(Task(*PAIR, "dann", 0), args, None)
+    assert set(moved[1:]) == {(8, 2)} and len(moved) == 1 + 2 * 4  # fit looks at one example first
+    assert seen == [len(moved)] * 2  # after the last step, for the curves and for the record
+
+
+def test_a_run_with_moved_images_goes_on_where_it_was_stopped(args, monkeypatch):
+    monkeypatch.setattr(adaptation, "Checkpoint", partial(adaptation.Checkpoint, every=0))
+    args.recipe, args.steps, args.limit = "light", 20, 100
+    task, evaluate, rows = Task(*PAIR, "dann", 0), adaptation.evaluate, []
+    args.out = args.out / "whole"
+    expected = adaptation.run(task, args, None)
+
+    def ctrl_c_at_the_second_row(*arguments):
+        rows.append(0)
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    args.out = args.out.with_name("killed")
+    with monkeypatch.context() as patch:
+        patch.setattr(adaptation, "evaluate", ctrl_c_at_the_second_row)
+        assert adaptation.run(task, args, None).record["stopped_at"] == 10
+    args.resume = True
+    resumed = adaptation.run(task, args, None)
+    np.testing.assert_array_equal(resumed.features["digits-m"], expected.features["digits-m"])
+    assert resumed.history == expected.history
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_a_recipe_that_averages_is_averaged(average, args, monkeypatch):
+    made = []
+    monkeypatch.setattr(adaptation, "WeightAverage", lambda networks: made.append(WeightAverage(networks)) or made[-1])
+    monkeypatch.setitem(RECIPES, "best", RECIPES["best"]._replace(average=average))
+    adaptation.run(Task(*PAIR, "dann", 0), args, None)
+    assert [one.k for one in made] == [2] * average  # half of four steps
+
+
+def test_each_domain_is_tested_with_its_own_mean(args, monkeypatch):
+    means = []
+    normalize = adaptation.normalize
+    monkeypatch.setattr(adaptation, "normalize", lambda x, mean: means.append((len(x), mean)) or normalize(x, mean))
+    source, target = adaptation.domains(RECIPES["best"], PAIR, limit=None, data_dir=None, labelled=False)
+    dann = RECIPES["best"].build(0)
+    target = target._replace(x_test=target.x_test[:30], y_test=target.y_test[:30])
+    adaptation.accuracies(dann, source, target, to_host)
+    assert all(np.array_equal(mean, (target if n == 30 else source).mean) for n, mean in means)
+    means.clear()
+    adaptation.confusions(dann, target, to_host)
+    adaptation.some_features(dann, target, to_host)
+    assert len(means) == 2 and all(np.array_equal(mean, target.mean) for _, mean in means)
+
+
 def test_options_take_the_place_of_what_the_recipe_says(args):
     args.lam, args.steps, args.batch_size = 0.5, None, 7
     recipe = adaptation.as_asked(RECIPES["best"], args)
@@ -124,3 +184,21 @@ def test_the_table_has_the_share_of_the_gap_that_is_closed():
     assert not any("closes" in row for row in rows[5:])  # of d to c there is no source only
     ceiling = next(row for row in rows if row.startswith("d to c, trained on target"))
     assert ".9600" in ceiling and "0.9000" not in ceiling  # which was trained beside another source
+
+
+@pytest.mark.parametrize("method", ["source", "target", "dann"])
+def test_training_is_given_what_the_recipe_says(method, monkeypatch):
+    given = {}
+    monkeypatch.setattr(adaptation, "fit", lambda dann, optimizer, *batches, **options: given.update(options, optimizer=optimizer, batches=batches))
+    source, target = adaptation.domains(RECIPES["best"], PAIR, limit=None, data_dir=None, labelled=True)
+    adaptation.adapt(RECIPES["best"], source, target, method, 0, device="cpu", checkpoint=None, bar=None)
+    recipe = RECIPES["best"]
+    assert (given["lam"], given["learning_rate"], given["steps"]) == (recipe.lam, recipe.learning_rate, recipe.steps)
+    assert isinstance(given["optimizer"], Adam) and given["method"] == ("dann" if method == "dann" else "label")
+    labelled, unlabelled = given["batches"]
+    expected = target if method == "target" else source
+    np.testing.assert_array_equal(labelled.arrays[1], expected.y_train)
+    assert len(unlabelled.arrays) == 1 and labelled.size == unlabelled.size == recipe.batch_size
+    for batches, domain in ((labelled, expected), (unlabelled, target)):
+        (x, *_) = batches.at(slice(None))
+        np.testing.assert_array_equal(x, adaptation.normalize(domain.x_train, domain.mean))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import strict_cupy
 
-from minidann import blobs, device, digits, experiment, mnistm
+from minidann import ablation, blobs, device, digits, experiment, mnistm
 from minidann.backend import to_device, to_host
 from minidann.errors import InputError
 
@@ -182,7 +182,7 @@ def test_on_the_cpu_a_data_set_stays_as_it_is(monkeypatch):
 # --- the programs
 
 
-@pytest.mark.parametrize("program, options", [(blobs, []), (mnistm, []), (digits, ["--matrix"])])
+@pytest.mark.parametrize("program, options", [(blobs, []), (mnistm, []), (ablation, []), (digits, ["--matrix"])])
 def test_a_program_without_its_gpu_ends_before_anything_is_done(program, options, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(device, "why_no_gpu", lambda: "the GPU is on holiday")
     monkeypatch.setattr(program, "run_all" if program is blobs else "conduct", raising(AssertionError("training has begun")))
@@ -192,7 +192,7 @@ def test_a_program_without_its_gpu_ends_before_anything_is_done(program, options
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("program", [blobs, mnistm, digits])
+@pytest.mark.parametrize("program", [blobs, mnistm, ablation, digits])
 def test_a_program_refuses_a_device_it_does_not_know(program, tmp_path, capsys):
     with pytest.raises(SystemExit) as refused:
         program.main(["--device", "tpu", "--out", str(tmp_path / "out")])

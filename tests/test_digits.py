@@ -110,6 +110,7 @@ MISTAKES = {
     "no target": (["--source", "mnist"], "--target"),
     "one set": (["--source", "mnist", "--target", "mnist"], "mnist"),
     "unknown": (["--source", "mnist", "--target", "omniglot"], "omniglot"),
+    "the ceiling of a matrix": (["--matrix", "--method", "target"], "--method target"),
     "the wrong recipe": (["--matrix", "--recipe", "paper"], "paper"),
 }
 
