@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from minidann import plots
-from minidann.backend import fused, to_host
+from minidann.backend import array_module, fused, to_host
 from minidann.checkpoint import Checkpoint
 from minidann.data import (
     Batches,
@@ -22,7 +22,6 @@ from minidann.data import (
     load_synth_digits,
     load_usps,
     mnistm_pair,
-    random_shift,
 )
 from minidann.data.mnistm import plain
 from minidann.device import choose, resident
@@ -85,9 +84,24 @@ def normalize(x, mean):
     return (x - mean) / np.float32(255)
 
 
-def prepared(x, place, mean):
-    """Images as they are stored -> network input on the device."""
-    return normalize(place(x), mean)
+def standardize(x):
+    """Images (N, H, W, 3) of 0..255 -> float32, each with a mean of 0 in every channel and a variance of 1 over all of them.
+
+    So that brightness and contrast are no longer a difference between two domains; "instance normalization" of the input in
+    Shu et al., *A DIRT-T approach to unsupervised domain adaptation* (2018).
+    """
+    x = x.astype(np.float32)
+    x -= x.mean(axis=(1, 2), keepdims=True)
+    x *= 1 / array_module(x).sqrt((x * x).mean(axis=(1, 2, 3), keepdims=True) + 1)  # one grey level, lest an empty image be divided by 0
+    return x
+
+
+def preparation(domain, place):
+    """The function that makes network input on the device of a Domain's images as they are stored."""
+    if domain.mean is None:
+        return lambda x: standardize(place(x))
+    mean = place(domain.mean)
+    return lambda x: normalize(place(x), mean)
 
 
 def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
@@ -121,9 +135,8 @@ def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
     rng = np.random.default_rng([seed, 1])
 
     def batches(domain, *arrays):
-        moved = partial(random_shift, pixels=recipe.shift, rng=rng) if recipe.shift else lambda x: x
-        mean = place(domain.mean)
-        return Batches(*arrays, size=recipe.batch_size, rng=rng, place=place, prepare=lambda x: prepared(moved(x), place, mean))
+        prepare, augment = preparation(domain, place), recipe.augment or (lambda x, rng: x)
+        return Batches(*arrays, size=recipe.batch_size, rng=rng, place=place, prepare=lambda x: prepare(augment(x, rng)))
 
     some = [domain._replace(x_test=domain.x_test[:MONITORED], y_test=domain.y_test[:MONITORED]) for domain in (source, target)]
     history = History()
@@ -150,7 +163,7 @@ def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
 def accuracies(dann, source, target, place):
     """The four accuracies on the test images of two Domains."""
     tests = [(domain.x_test, domain.y_test) for domain in (source, target)]
-    return evaluate(dann, *tests, *(partial(prepared, place=place, mean=place(domain.mean)) for domain in (source, target)))
+    return evaluate(dann, *tests, *(preparation(domain, place) for domain in (source, target)))
 
 
 def adapt_options(parser, *, out, steps=None):
@@ -205,13 +218,13 @@ def train(recipe, source, target, task, args, row):
 
 def confusions(dann, domain, place):
     """How many test images of each digit (10 rows) were given each answer (10 columns)."""
-    classes, _ = predictions(dann, domain.x_test, partial(prepared, place=place, mean=place(domain.mean)))
+    classes, _ = predictions(dann, domain.x_test, preparation(domain, place))
     return confusion_matrix(domain.y_test, classes, labels=range(10)).tolist()
 
 
 def some_features(dann, domain, place):
     """The features of the first test images, in main memory."""
-    return to_host(dann.transform(prepared(domain.x_test[:EMBEDDED], place, place(domain.mean))))
+    return to_host(dann.transform(preparation(domain, place)(domain.x_test[:EMBEDDED])))
 
 
 def title(task):

@@ -7,7 +7,7 @@
 For each pair: source only, DANN, and trained on target; see ``python -m minidann.mnistm --help`` for the methods.
 A network that is trained on a source alone is trained once, however many targets it is tested on.
 
-Recipes: ``light``, the network of ``best`` for fewer steps, at 28x28; ``svhn``, the paper's large one, at 32x32.
+Recipes: ``light``, the network of ``best`` for fewer steps on images bent at random, at 28x28; ``svhn``, the paper's large one, at 32x32.
 See :mod:`minidann.recipes`. Every image gets three channels and its own domain's mean subtracted.
 """
 
@@ -30,7 +30,7 @@ def parse(argv):
         prog="python -m minidann.digits",
         description="Train on one set of digits, test on another: without adaptation, with DANN, and (the ceiling) on the other's own labels.",
         epilog="mnist, mnistm (made of MNIST and BSDS500), svhn and usps are files, found as python -m minidann.data says; synth is drawn here. "
-        "One DANN run of the recipe light takes some five minutes on one core; of svhn, some hours on two cores: rather for a GPU.",
+        "One DANN run of the recipe light takes some four minutes on one core; of svhn, some hours on two cores: rather for a GPU.",
     )
     parser.add_argument("--source", nargs="+", choices=NAMES, metavar="NAME", help=f"what to train on, one or more of {', '.join(NAMES)}")
     parser.add_argument("--target", nargs="+", choices=NAMES, metavar="NAME", help="what to adapt to, one or more of the same; each source to each target")

@@ -79,17 +79,37 @@ def test_the_record_of_a_run(args):
     assert features["digits-m"].shape == (128, 800)
 
 
-def test_the_images_of_both_domains_are_moved_in_training_and_in_no_test(args, monkeypatch):
-    moved, seen = [], []
-    monkeypatch.setattr(adaptation, "random_shift", lambda x, pixels, rng: moved.append((len(x), pixels)) or x)
-    monkeypatch.setattr(adaptation, "evaluate", lambda *_: seen.append(len(moved)) or FIGURES)
+def test_each_image_gets_its_own_mean_and_variance_taken_away(place):
+    x = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
+    y = to_host(adaptation.standardize(place(x)))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=1e-6)
+    np.testing.assert_allclose(y.var(axis=(1, 2, 3)), 1, rtol=1e-3)
+    brighter, empty = 40 + x // 2, np.zeros_like(x)
+    np.testing.assert_allclose(adaptation.standardize(brighter), y, atol=0.03)  # but for rounding
+    assert not adaptation.standardize(empty).any()
+
+
+def test_a_recipe_with_each_images_own_mean_standardizes_them(args):
+    recipe = RECIPES["light"]
+    source, target = adaptation.domains(recipe, PAIR, limit=64, data_dir=None, labelled=False)
+    for domain in (source, target):
+        np.testing.assert_array_equal(adaptation.preparation(domain, to_host)(domain.x_test), adaptation.standardize(domain.x_test))
+
+
+def test_the_images_of_both_domains_are_bent_in_training_and_in_no_test(args, monkeypatch):
+    bent, seen = [], []
+    monkeypatch.setitem(RECIPES, "light", RECIPES["light"]._replace(augment=lambda x, rng: bent.append(x) or 0.5 * x))
+    monkeypatch.setattr(adaptation, "standardize", lambda x: seen.append(x) or x.astype(np.float32) / 255)
     args.recipe = "light"
     adaptation.run(Task(*PAIR, "dann", 0), args, None)
-    assert set(moved[1:]) == {(8, 2)} and len(moved) == 1 + 2 * 4  # fit looks at one example first
-    assert seen == [len(moved)] * 2  # after the last step, for the curves and for the record
+    assert len(bent) == 1 + 2 * 4 and {len(x) for x in bent[1:]} == {8}  # fit looks at one example first
+    for x, y in zip(bent, seen):
+        np.testing.assert_array_equal(0.5 * x, y)
+    assert {x.dtype for x in seen[len(bent) :]} == {np.dtype(np.uint8)}  # as they are stored
 
 
-def test_a_run_with_moved_images_goes_on_where_it_was_stopped(args, monkeypatch):
+def test_a_run_with_bent_images_goes_on_where_it_was_stopped(args, monkeypatch):
     monkeypatch.setattr(adaptation, "Checkpoint", partial(adaptation.Checkpoint, every=0))
     args.recipe, args.steps, args.limit = "light", 20, 100
     task, evaluate, rows = Task(*PAIR, "dann", 0), adaptation.evaluate, []

@@ -82,13 +82,16 @@ def test_the_schedules():
         assert recipes.RECIPES[name].learning_rate is learning_rate and learning_rate(0) == 0.01
     for name in ("best", "light"):
         assert recipes.RECIPES[name].learning_rate(0) == 1e-3 and recipes.RECIPES[name].learning_rate(1) == 0
-    for recipe in recipes.RECIPES.values():
-        assert recipe.lam(0) == 0 and recipe.lam(1) == pytest.approx(1, abs=1e-4)
+    for name, recipe in recipes.RECIPES.items():
+        assert recipe.lam(0) == 0 and recipe.lam(1) == pytest.approx(0.1 if name == "light" else 1, abs=1e-4)
 
 
 def test_only_paper_sums_the_two_domains_means():
     assert {name for name, recipe in recipes.RECIPES.items() if name != "svhn" and recipe.build(0).domain_weight == 2} == {"paper"}
 
 
-def test_only_light_moves_its_images():
-    assert {name: recipe.shift for name, recipe in recipes.RECIPES.items() if recipe.shift} == {"light": 2}
+def test_only_light_bends_its_images_and_takes_each_ones_own_mean_without_dropout():
+    for network in recipes.RECIPES["light"].build(0).networks:
+        assert not any(isinstance(leaf, Dropout) for leaf in network.leaves())
+    assert [name for name, recipe in recipes.RECIPES.items() if recipe.augment] == ["light"]
+    assert {name: recipe.mean for name, recipe in recipes.RECIPES.items() if recipe.mean != "domain"} == {"tf-dann": "joint", "light": "image"}

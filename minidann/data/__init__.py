@@ -1,7 +1,7 @@
 """Arrays in, arrays out: the data sets, and batches of them."""
 
 from minidann.data.amazon import load_amazon
-from minidann.data.augment import random_shift
+from minidann.data.augment import random_warp
 from minidann.data.batches import Batches
 from minidann.data.digits import load_digits_pair
 from minidann.data.mnist import Digits, load_mnist
@@ -30,5 +30,5 @@ __all__ = [
     "make_moons_pair",
     "make_synth_digits",
     "mnistm_pair",
-    "random_shift",
+    "random_warp",
 ]

@@ -17,7 +17,7 @@ class Domain(NamedTuple):
     """One domain: uint8 images (N, size, size, 3) and int64 labels (N,).
 
     ``y_train`` and ``y_valid`` are None for a target whose labels are not to be known. ``mean`` float32 (3,) is what
-    training subtracts from each channel, in 0..255.
+    training subtracts from each channel, in 0..255; None if that is each image's own.
     """
 
     x_train: np.ndarray
@@ -26,7 +26,7 @@ class Domain(NamedTuple):
     y_valid: np.ndarray | None
     x_test: np.ndarray
     y_test: np.ndarray
-    mean: np.ndarray
+    mean: np.ndarray | None
 
 
 def as_pair(source, target, *, size=28, fit="pad", mean="domain", validation=0.0, seed=0, oracle_labels=False):
@@ -40,8 +40,8 @@ def as_pair(source, target, *, size=28, fit="pad", mean="domain", validation=0.0
         Height and width of the result, in pixels.
     fit : "pad" or "resize"
         A smaller image gets a border of zeros (as in dann_tf2.0), or is enlarged by bicubic interpolation. A larger one is always reduced.
-    mean : "domain" or "joint"
-        Whether each domain's own mean is to be subtracted, or that of both training sets together.
+    mean : "domain", "joint" or "image"
+        Whether each domain's own mean is to be subtracted, that of both training sets together, or each image's own.
     validation : float
         Share of each training set that is set apart, 0 <= validation < 1; which images is a matter of ``seed`` alone.
     seed : int
@@ -57,8 +57,8 @@ def as_pair(source, target, *, size=28, fit="pad", mean="domain", validation=0.0
     InputError
         For other values of ``fit``, ``mean`` or ``validation``, or images that are no images.
     """
-    if fit not in ("pad", "resize") or mean not in ("domain", "joint"):
-        raise InputError(f'fit is {fit!r} and mean is {mean!r}; fit must be "pad" or "resize", mean "domain" or "joint"')
+    if fit not in ("pad", "resize") or mean not in ("domain", "joint", "image"):
+        raise InputError(f'fit is {fit!r} and mean is {mean!r}; fit must be "pad" or "resize", mean "domain", "joint" or "image"')
     if not 0 <= validation < 1:
         raise InputError(f"the validation share is {validation}; it must be at least 0 and less than 1")
     domains = []
@@ -71,6 +71,8 @@ def as_pair(source, target, *, size=28, fit="pad", mean="domain", validation=0.0
         domains.append(Domain(x_train, labels[0], x_valid, labels[1], x_test, digits.y_test, channel_mean(x_train)))
     if mean == "domain":
         return tuple(domains)
+    if mean == "image":
+        return tuple(domain._replace(mean=None) for domain in domains)
     counts = [len(domain.x_train) for domain in domains]
     joint = np.average([domain.mean for domain in domains], axis=0, weights=counts).astype(np.float32)
     return tuple(domain._replace(mean=joint) for domain in domains)

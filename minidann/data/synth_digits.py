@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from minidann.data.augment import hats
 from minidann.data.mnist import Digits
 from minidann.errors import InputError
 from minidann.progress import progress_bar
@@ -427,17 +428,10 @@ def split(normal, size):
     layers, start = [], 0
     for side in COARSE:
         grid = normal[:, start : start + side**2].reshape(-1, side, side)
-        spread = enlarge(side, size)
+        spread = hats(side, size)
         layers.append(spread @ grid @ spread.T)
         start += side**2
     return layers, normal[:, start:].reshape(-1, 4, size, size)
-
-
-@cache
-def enlarge(few, many):
-    """The matrix (many, few) that stretches a line of a few values to many, linearly."""
-    at = np.linspace(0, few - 1, many)
-    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(few))).astype(np.float32)
 
 
 def textured(chance, layers, contrast):

@@ -1,41 +1,90 @@
-"""Shifted images are the same images elsewhere."""
+"""Bent images are the same images, looked at elsewhere."""
 
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
 from minidann.backend import to_host
-from minidann.data import random_shift
+from minidann.data import augment, random_warp
+
+ON_HOST = np.asarray
 
 
-def shifted(place, x, pixels=2, seed=0):
-    return to_host(random_shift(place(x), pixels, np.random.default_rng(seed)))
+def warped(x, place=ON_HOST, seed=0, **how):
+    return to_host(random_warp(place(x), np.random.default_rng(seed), **how))
 
 
-def test_each_image_is_moved_as_a_whole_and_its_border_repeated(place):
-    x = np.random.default_rng(1).integers(0, 256, (30, 9, 7, 3), np.uint8)
-    padded = np.pad(x, [(0, 0), (2, 2), (2, 2), (0, 0)], mode="edge")
-    places = []
-    for image, large in zip(shifted(place, x), padded):
-        here = [(i, j) for i in range(5) for j in range(5) if np.array_equal(large[i : i + 9, j : j + 7], image)]
-        assert len(here) == 1
-        places += here
-    assert {i for i, _ in places} == {j for _, j in places} == set(range(5))
-    assert len(set(places)) > 10  # each its own way
+def ramp(n, height=9, width=11):
+    """Images whose two channels tell the row and the column of each pixel: what is sampled of them tells where."""
+    return np.broadcast_to(np.stack(np.mgrid[:height, :width], axis=-1).astype(np.float32), (n, height, width, 2))
 
 
-@pytest.mark.parametrize("pixels", [1, 3])
-def test_the_farthest_is_reached_and_not_passed(pixels):
-    x = np.zeros((400, 11, 11, 1), np.uint8)
-    x[:, 5, 5] = 1
-    _, rows, columns, _ = np.nonzero(shifted(lambda x: x, x, pixels))
-    for moved in (rows - 5, columns - 5):
-        assert set(moved) == set(range(-pixels, pixels + 1))
-        assert abs(moved.mean()) < 0.3  # no way is preferred
-    assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.2
+def where(n, size=(9, 11), **how):
+    """The displacements (n, H, W, 2) of one warp, but for what the border holds back."""
+    margin = 40
+    large = ramp(n, *(length + 2 * margin for length in size))
+    inner = (slice(None), slice(margin, -margin), slice(margin, -margin))
+    return (warped(large, **how) - large)[inner]
 
 
-def test_one_seed_moves_alike_and_nothing_is_changed_in_place():
-    x = np.random.default_rng(1).standard_normal((8, 6, 6, 2))
-    before = x.copy()
-    one, same, other = (shifted(lambda x: x, x, seed=seed) for seed in (0, 0, 1))
-    assert np.array_equal(one, same) and not np.array_equal(one, other) and np.array_equal(x, before)
+def test_a_warp_of_nothing_leaves_the_images_as_they_are(place):
+    x = np.random.default_rng(1).integers(0, 256, (5, 9, 7, 3), np.uint8)
+    y = warped(x, place)
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, x)
+
+
+def test_sampling_is_scipys_of_the_first_order(place):
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((4, 6, 8, 3)).astype(np.float32)
+    rows, columns = (rng.uniform(-2, length + 1, (4, 5, 7)).astype(np.float32) for length in (6, 8))
+    rows[0, 0], columns[0, :, 0] = 5, 7  # the last row and column themselves
+    y = to_host(augment.sample(*map(place, (x, rows, columns))))
+    assert y.shape == (4, 5, 7, 3) and y.dtype == np.float32
+    for n in range(4):
+        for c in range(3):
+            expected = map_coordinates(x[n, ..., c], [rows[n], columns[n]], order=1, mode="nearest")
+            np.testing.assert_allclose(y[n, ..., c], expected, atol=1e-5)
+
+
+def test_a_shift_moves_each_image_as_a_whole_as_far_as_it_may():
+    moved = where(1000, shift=3)
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1, :1], moved.shape), atol=1e-4)
+    for along in moved[:, 0, 0].T:
+        assert along.min() == pytest.approx(-3, abs=0.1) and along.max() == pytest.approx(3, abs=0.1)
+        assert abs(along.mean()) < 0.3 and along.std() == pytest.approx(3 / np.sqrt(3), rel=0.1)  # no way is preferred
+    assert abs(np.corrcoef(moved[:, 0, 0].T)[0, 1]) < 0.2
+
+
+def test_what_comes_in_from_outside_repeats_the_border():
+    y = warped(ramp(50), shift=4)
+    assert y[..., 0].min() >= 0 and y[..., 0].max() <= 8 and y[..., 1].max() <= 10
+    assert (y[..., 0] == 0).any(axis=(1, 2)).any() and (y[..., 1] == 10).any()
+
+
+def test_an_affine_warp_is_linear_about_the_middle_with_all_four_entries_free():
+    moved = where(300, affine=0.1)
+    np.testing.assert_allclose(moved[:, 4, 5], 0, atol=1e-4)  # the middle of 9 x 11
+    np.testing.assert_allclose(moved[:, 4, 9], 2 * moved[:, 4, 7], atol=1e-3)
+    np.testing.assert_allclose(moved[:, 8, 5], -moved[:, 0, 5], atol=1e-3)
+    np.testing.assert_allclose(moved[:, 8, 10], moved[:, 8, 5] + moved[:, 4, 10], atol=1e-3)
+    entries = np.stack([*moved[:, 5, 5].T, *moved[:, 4, 6].T])  # one pixel down, one pixel right
+    np.testing.assert_allclose(np.cov(entries), 0.01 * np.eye(4), atol=0.003)
+
+
+def test_an_elastic_warp_is_free_at_its_knots_and_straight_between_them():
+    x = ramp(300, 41, 41)
+    moved = warped(x, elastic=0.5) - x
+    knots = moved[:, 10:31:10, 10:31:10]  # away from the border, which holds back
+    assert knots.std() == pytest.approx(0.5, rel=0.05) and abs(knots.mean()) < 0.05
+    assert np.abs(np.corrcoef(knots.reshape(300, -1).T) - np.eye(18)).max() < 0.25
+    np.testing.assert_allclose(moved[:, 14, 20], 0.6 * moved[:, 10, 20] + 0.4 * moved[:, 20, 20], atol=1e-4)
+    np.testing.assert_allclose(moved[:, 15, 15], moved[:, 10:21:10, 10:21:10].mean(axis=(1, 2)), atol=1e-4)
+
+
+def test_one_seed_bends_alike_and_nothing_is_changed_in_place(place):
+    x = np.random.default_rng(1).standard_normal((8, 6, 6, 2)).astype(np.float32)
+    how, before = {"shift": 1, "affine": 0.1, "elastic": 1}, x.copy()
+    one, same, other = warped(x, **how), warped(x, place, **how), warped(x, seed=1, **how)
+    np.testing.assert_allclose(one, same, atol=1e-6)
+    assert not np.allclose(one, other) and np.array_equal(x, before)

@@ -79,6 +79,7 @@ def test_means_by_domain_or_jointly():
     joint = as_pair(SOURCE, TARGET, size=32, mean="joint")
     np.testing.assert_array_equal(joint[0].mean, joint[1].mean)
     np.testing.assert_allclose(joint[0].mean, np.concatenate([source.x_train, target.x_train]).mean(axis=(0, 1, 2)), rtol=1e-6)
+    assert [domain.mean for domain in as_pair(SOURCE, TARGET, mean="image")] == [None, None]
 
 
 def test_means_are_of_training_images_alone():
