@@ -72,8 +72,8 @@ assert all(1.2 < ratio < 4 for ratio in worse)
 
 # %%
 # It learns, and every point is classified rightly. The layer below receives a wrong gradient, but the
-# layers above it make do. All that shows is a loss that falls more slowly, and who would have known how
-# fast it ought to fall? On a harder problem you would look for the cause in the learning rate, the data,
+# layers above it make do. All that shows, seed by seed, is a loss that falls more slowly, and who would have
+# known how fast it ought to fall? On a harder problem you would look for the cause in the learning rate, the data,
 # the idea. A check that compares the backward pass with the forward pass finds it at once.
 #
 # One side or both?
@@ -213,9 +213,11 @@ assert numerical_gradient.__defaults__ == (1e-5,), "the epsilon of the package"
 # it does.
 #
 # Which :math:`R`? The obvious choice is ones: :math:`L` is the sum of all outputs. Let us see it fail. Here
-# is batch-norm, which brings every column to mean 0, with a bug that people really make: the mean is taken
-# to depend on ``x``, the standard deviation is not. The correct line is in ``minidann/nn/batchnorm.py``,
-# and tutorial 08 derives it.
+# is batch-norm, which brings every column to mean 0 and standard deviation 1 (the result is called ``xhat``),
+# with a bug that people really make: the backward pass knows that the mean depends on ``x``, and forgets that
+# the standard deviation does. The correct line is in ``minidann/nn/batchnorm.py``, and tutorial 08 derives it.
+# And here is the softmax, which makes each row sum to 1; its derivative is in tutorial 03. For now look at the
+# two only from outside: does ``backward`` agree with the differences?
 
 
 class CarelessBatchNorm(BatchNorm):
@@ -312,8 +314,8 @@ for what, a in hints.items():
 np.testing.assert_allclose([relative_error(a, n) for a in hints.values()], [2, 1, 0.5, 0.5, 0.75])
 
 # %%
-# 2 is a sign, 1 is a gradient that is missing, 1 - 1/N a mean where a sum belongs or the other way round,
-# 1/2 a 2 too many or too few.
+# Exactly 2 is a sign, exactly 1 a gradient that is missing, 1 - 1/N a mean where a sum belongs or the other
+# way round, 1/2 a factor of 2 too many or too few. Other bugs give other numbers: 1.1 or 1.5 hints at nothing.
 #
 # Plant a bug and catch it
 # ------------------------
@@ -347,7 +349,7 @@ x = rng.standard_normal((5, 3))
 print(f"{'':<12} {'x':>8} {'W':>8} {'b':>8}")
 for kind, guilty in ((Dense, ""), (WrongSign, "x"), (NoTranspose, "x"), (NoSum, "b"), (MeanForSum, "W")):
     report = check_layer(kind(3, 3, rng=rng), x)
-    print(f"{kind.__name__:<12}", *(f"{error:>8.0e}" for error in report.errors.values()))
+    print(f"{kind.__name__:<12}", *(f"{error:>8.2g}" for error in report.errors.values()))
     assert {name for name, error in report.errors.items() if error > TOLERANCE} == set(guilty)
 
 # %%
@@ -355,7 +357,8 @@ for kind, guilty in ((Dense, ""), (WrongSign, "x"), (NoTranspose, "x"), (NoSum, 
 # should differ: with ``Dense(4, 3)`` it could not even run.
 #
 # A loss is checked in the same way. Its value is one number already and needs no :math:`R`. The most common
-# bug of all: the loss is a mean, its gradient that of the sum.
+# bug of all: the loss is a mean, its gradient that of the sum. (The loss here is that of the next tutorial;
+# *logits* is the name of the numbers it is given.)
 
 
 def forgetful(logits, labels):
@@ -576,6 +579,6 @@ def backward_of_share(x, dy):
 check(backward_of_share)
 
 # %%
-# With :math:`R` of ones both sums would be 1 and ``dx`` zero: the rows sum to 1, as a softmax's do. From
-# now on, every layer you write meets ``check_layer`` before it meets data.
+# With :math:`R` of ones both terms in the bracket would be 1 and ``dx`` zero: the rows sum to 1, as a
+# softmax's do. From now on, every layer you write meets ``check_layer`` before it meets data.
 # ``python -m minidann.nn.gradcheck`` runs it for the whole package, and ``--plant sign`` shows it at work.

@@ -5,7 +5,7 @@ Softmax cross-entropy in one line of gradient
 Afterwards you can turn logits into probabilities and a loss without overflow, derive the gradient of that
 loss, which is one line, and say what it does to a network that is wrong, unsure, or wrong and sure of itself.
 
-It is the loss of every classifier in this project, and of both heads of DANN.
+It, or its form for two classes, is the loss of every classifier in this project, and of both heads of DANN.
 """
 
 # %%
@@ -44,7 +44,7 @@ np.testing.assert_allclose(p[0] / p[1], np.exp(z[0] - z[1]))
 # %%
 # Adding a constant changes nothing: it multiplies numerator and denominator alike. Only differences of
 # logits count, and :math:`p_i / p_j = e^{z_i - z_j}`: a lead of 1 is a factor of 2.7 in probability.
-# Doubling makes it more sure of itself; at 0 it knows nothing.
+# Doubling makes it more sure of itself; if all logits are 0, it knows nothing.
 #
 # The loss
 # --------
@@ -179,7 +179,7 @@ print("the package agrees, and so do the differences:", check_loss(by_hand, z, t
 # Three facts that the line holds, each of use when you debug:
 #
 # - Each row sums to zero: raising all logits does nothing, so there is no reason to.
-# - No entry is larger than :math:`1/N`, however wrong the network is. The loss can not explode through its
+# - No entry is larger in size than :math:`1/N`, however wrong the network is. The loss can not explode through its
 #   own gradient.
 # - The gradient vanishes only where the answer is right and certain.
 
@@ -445,7 +445,7 @@ def check(answer):
         true = numerical_gradient(lambda z, q=q: soft_loss(z, q), z)
         said = answer(naive_softmax(z), q)
         assert np.shape(said) == (4, 3), f"the gradient has the shape of z, (4, 3); yours is {np.shape(said)}"
-        message = f"wrong for {kind}: in the derivation, what is log-sum-exp multiplied by?"
+        message = f"wrong for {kind}: is the 1/N there? And in the derivation, what is log-sum-exp multiplied by?"
         np.testing.assert_allclose(said, true, atol=1e-8, err_msg=message)
         print("right for", kind)
 

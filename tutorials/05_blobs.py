@@ -71,7 +71,9 @@ def draw_points(axis):
 # target  :math:`a - 1`  :math:`a`
 # ======  =============  =========
 #
-# So with :math:`\Phi` the normal distribution function the shares of right answers are
+# Write :math:`\Phi(t)` for the share of a standard normal variable that lies below :math:`t` (``norm.cdf``). Of
+# a class with mean :math:`m` and standard deviation :math:`s` the share :math:`\Phi((\frac12 - m) / s)` lies
+# below one half, and the share :math:`\Phi((m - \frac12) / s)` above. So the shares of right answers are
 #
 # .. math::
 #    \text{source}(a) = \Phi\!\left(\frac{1/2}{\sigma\sqrt{1 + a^2}}\right) \qquad
@@ -130,7 +132,7 @@ plt.show()
 # hundredth; even :math:`a = 1` costs only three hundredths. On the target the same slants are the difference
 # between chance and nearly all right. The source can not tell you which to take, and what little it says
 # favours :math:`a = 0`. There the target's class 1, around (1, 0), lies under the boundary with its class 0:
-# all answers are "class 0", and half of them are right.
+# nearly all answers are "class 0", and half of them are right.
 
 flat = by_formula(0.0)[0] - by_formula(0.3)[0]
 cost = by_formula(0.0)[0] - by_formula(1.0)[0]
@@ -171,8 +173,10 @@ print(
 # Training on the source labels alone
 # -----------------------------------
 #
-# The network is tf-dann's: features 2-15 with ReLU, a label head 15-2, and (for DANN) a domain head 15-8-2;
-# batches of 8 + 8 points, Adam at 0.001. Here 4,000 steps in place of 10,000. We look at three draws.
+# The network is that of tf-dann, another implementation of DANN: features 2-15 with ReLU, a label head 15-2, and
+# (for DANN) a domain head 15-8-2; batches of 8 + 8 points. In place of SGD the optimizer is Adam, at a learning
+# rate of 0.001: it divides each gradient by a running measure of that gradient's own size. Here 4,000 steps in place
+# of 10,000. We look at three draws.
 
 
 def trained(title, seed, steps=4000, pair=None):
@@ -194,7 +198,7 @@ assert all(row["source_class"] > 0.98 and row["target_class"] < 0.6 for row in l
 
 # %%
 # Chance, as the geometry said. Now with the reversed gradient; :math:`\lambda` rises from 0 to 1 as in the
-# paper.
+# paper: :math:`\lambda = 2 / (1 + e^{-10 p}) - 1` after the share :math:`p` of all steps.
 
 adapted = report("DANN deep")
 assert all(0.9 < row["source_class"] < 0.99 and row["target_class"] > 0.88 for row in adapted)
@@ -241,8 +245,8 @@ for title in ("label only", "DANN deep"):
 #
 # Now we watch one training. ``fit`` is the loop of :mod:`minidann.train`; the function that it calls at every
 # row of the history also keeps a map of :math:`z_1 - z_0` over the plane, for the animation below. Predict
-# the curve of the *domain accuracy*, the mean of its shares on source and target: where does it begin, where
-# is it after a few hundred steps, where at the end?
+# the curve of the *domain accuracy* (the share of points whose domain the domain head says rightly, the mean of
+# source and target): where does it begin, where is it after a few hundred steps, where at the end?
 
 grid = np.stack(np.meshgrid(np.linspace(-0.8, 1.8, 66), np.linspace(-1.8, 1.8, 91)), axis=-1).astype(
     np.float32
@@ -370,8 +374,8 @@ assert min(fresh.values()) > 0.85 and fresh["DANN deep"] > fresh["label only"]
 # The boundary through training
 # -----------------------------
 #
-# The animation shows where each network says class 1 (shaded), every 100 steps. Source: circles, target:
-# triangles; class 1 is filled.
+# The animation shows where each network says class 1 (shaded), every 100 steps at first, then every 200.
+# Source: circles, target: triangles; class 1 is filled.
 
 frames = [*range(0, 20), *range(20, len(steps), 2)]  # every 100 steps at first, then every 200
 extent = (-0.8, 1.8, -1.8, 1.8)
@@ -415,8 +419,10 @@ plt.show()
 # -------------------------
 #
 # One training is partly chance (tutorial 04). The record ``docs/results/blobs.json`` holds 20 draws of 10,000
-# steps each, of ``python -m minidann.blobs --anneal --seeds 20``. "Annealed": the learning rate falls to zero
-# and the weights of the second half of the steps are averaged, the two remedies for circling.
+# steps each, of ``python -m minidann.blobs --anneal --seeds 20``. "Shallow": a domain head 15-2 without a hidden
+# layer; "deep": the one above. "Annealed": the learning rate falls to zero and the weights of the second half of
+# the steps are averaged, the two remedies for circling. "Wide": that, and a domain head 15-32-2 and batches of
+# 32 + 32. After the +- stands the standard deviation over the draws.
 
 record = json.loads((Path(minidann.__file__).parents[1] / "docs" / "results" / "blobs.json").read_text())
 on_target = {}
@@ -469,15 +475,15 @@ assert (
 
 # %%
 # In the last case a rule exists that is right for most of both domains, and yet this training, with these
-# settings, did not find it. A direction in common is necessary, not sufficient: the features must get there
-# by small steps, and on the way the label loss pulls back (the two arrows of tutorial 04).
+# settings, did not find it. That there is a direction in common is not enough: the features must get there by
+# small steps, and on the way the label loss may pull back (the two arrows of tutorial 04).
 #
 # Check yourself
 # --------------
 #
 # *Exercise.* What is the ceiling for the move :math:`s = (1, -2)`: the best share of right answers, on either
 # domain, of a rule that looks only along the direction in which the two domains coincide? Four decimals.
-# (``norm.cdf`` is :math:`\Phi`.)
+# (``norm.cdf`` is :math:`\Phi`; give the share as a number between 0 and 1.)
 
 your_answer = None
 

@@ -44,7 +44,7 @@ print("points:", source.x.shape, target.x.shape, "  of class 1:", source.y.sum()
 # - :math:`\lambda = 6` throughout, and stochastic gradient descent without momentum;
 # - the domain head's own gradient has the weight :math:`\lambda` as well. (In the deep experiments it has
 #   weight 1, and so in minidann.)
-# - The *standard network* is the same with one line left out: the domain head is trained beside it, but its
+# - The *standard network* is the same with one thing left out: the domain head is trained beside it, but its
 #   gradient does not reach the features. So it can be asked how much of the domain those features show.
 #
 # What is ours: batches of 8 + 8 points where Algorithm 1 takes 1 + 1; a learning rate of 0.1, which in the
@@ -54,7 +54,7 @@ print("points:", source.x.shape, target.x.shape, "  of class 1:", source.y.sum()
 # choose by. Tutorial 13 takes that up.
 #
 # With ``lam=0`` the reversal lets nothing through, and the domain head learns all the same (tutorial 04). So
-# both networks are one function.
+# one function, ``train``, serves for both networks.
 
 LAM, STEPS, SIZE, RATE = 6.0, 25_000, 8, 0.1
 
@@ -90,17 +90,17 @@ def train(seed, lam, steps=STEPS):
 
 
 # %%
-# Before we train: is what the loop follows what Algorithm 1 says? With one example of each domain, a step
-# should change the parameters by
+# Before we train: is what the loop follows what Algorithm 1 says? With one example of each domain, a step of
+# learning rate :math:`\mu` should change the parameters by
 #
 # .. math::
-#    \Delta \theta_f &\propto \frac{\partial L_y}{\partial \theta_f}
-#    - \lambda \frac{\partial}{\partial \theta_f} \big(L_d^{\text{source}} + L_d^{\text{target}}\big) \\
-#    \Delta \theta_d &\propto \lambda
+#    \Delta \theta_f &= -\mu \Big( \frac{\partial L_y}{\partial \theta_f}
+#    - \lambda \frac{\partial}{\partial \theta_f} \big(L_d^{\text{source}} + L_d^{\text{target}}\big) \Big) \\
+#    \Delta \theta_d &= -\mu \lambda
 #    \frac{\partial}{\partial \theta_d} \big(L_d^{\text{source}} + L_d^{\text{target}}\big)
 #
-# In plain NumPy for the features' weights, with :math:`h` the hidden units, :math:`u` the domain head's
-# weights and :math:`d` its bias:
+# In plain NumPy for the features' weights and the domain head's, with :math:`h` the hidden units, :math:`u` the
+# domain head's weights and :math:`d` its bias (here not the domain):
 
 dann = build(seed=7).convert(lambda array: array.astype(np.float64))
 W, b = dann.features.params["0.W"], dann.features.params["0.b"]
@@ -128,8 +128,8 @@ np.testing.assert_allclose(dann.domain_head.grads["0.W"][:, 0], du, rtol=1e-10)
 print("by hand and by dann.step: theta_f and theta_d agree")
 
 # %%
-# Now train both, on four draws. Predict: a standard network that is right on the whole source, turned by 35
-# degrees against the target. Will it be at chance, as on the blobs?
+# Now train both, on four draws. Predict: a standard network is right on the whole source, and the target is
+# turned by 35 degrees. Will it be at chance there, as on the blobs?
 
 SEEDS = (0, 1, 2, 3)
 with threads():
@@ -199,8 +199,9 @@ assert by_hand[35]["target_class"] > 0.97 and by_hand[35]["source_class"] < 0.97
 # class 0 hollow. What does each show?
 #
 # 1. *Labels.* The shaded side is class 1. Look at the ends of the moons.
-# 2. *Representation.* The 15 hidden units of all points, their first two principal components. The paper
-#    asks: are the target's points spread among the source's, or do they form clusters of their own?
+# 2. *Representation.* The 15 hidden units of all points, seen along their first two principal components: the
+#    two directions, at right angles, in which the 15 numbers vary most. The paper asks: are the target's points
+#    spread among the source's, or do they form clusters of their own?
 # 3. *Domains.* A domain classifier on the hidden units: where it says "target" is shaded. Trained after the
 #    network, on frozen features. The dashed line is the network's own domain head.
 # 4. *Hidden units.* Each unit is one half on the line :math:`w \cdot x + b = 0`. The label boundary is put
@@ -299,11 +300,12 @@ print("pairs of twins, seeds 0 to 3:", pairs_of_twins)
 assert min(pairs_of_twins["standard"]) > 70 and max(pairs_of_twins["DANN"]) < 35
 
 # %%
-# 78 pairs are what 13 units make that all do the same: the standard network solves its task with two or three
-# different units, and the others repeat one of them. DANN has to please a second loss, and uses many
+# 78 pairs are what 13 units make that all do the same (or its opposite: one is high where the other is low), 91
+# what 14 make. So the standard network solves its task with two or three different units, and the others repeat
+# one of them; in the figure their lines nearly coincide. DANN has to please a second loss, and uses many
 # different ones. The paper remarks on such clusters in its own figure.
 
-assert 13 * 12 // 2 == 78
+assert 13 * 12 // 2 == 78 and 14 * 13 // 2 == 91
 
 # %%
 # *Domains.* How well can the domain be read off the hidden units? By the network's own head, and by the fresh
@@ -329,8 +331,9 @@ assert abs(own_dann - 0.5) < 0.03 < own_standard - 0.5 < 0.1 and fresh_dann > fr
 
 # %%
 # Two things to take from these four numbers. A straight cut through the hidden units tells the domains apart
-# poorly in *either* network: the two pairs of moons cross each other, and there was never much to read. And
-# the fresh classifier reads *more* from DANN's features than from the standard ones, as on the blobs. DANN's
+# poorly in *either* network: the two pairs of moons cross each other, so that no one cut has the source on one
+# side. (A classifier that may bend does far better, even on the points themselves.) And the fresh classifier
+# reads *more* from DANN's features than from the standard ones, on average, as on the blobs. DANN's
 # own head is at one half, because the features were trained against that head, which was moving; this does
 # not make them free of the domain. What DANN gained, it gained on the classes. It is not measured by this
 # panel.
@@ -344,6 +347,9 @@ for name in ("standard", "DANN"):
     assert shares.sum() > 0.8
 
 # %%
+# Most of the variance, so the picture is a fair one; and it is much alike for the two networks. But little
+# variance is not little information: what tells the domains apart may lie in the rest.
+#
 # Check yourself
 # --------------
 #
@@ -385,7 +391,12 @@ check((w_turned, -1))
 # %%
 # *Exercise.* Our loop multiplies the domain head's gradient by :math:`\lambda = 6`, as Algorithm 1 does. With
 # which of these optimizers does that factor change how the domain head moves? (Same gradients, with and
-# without the factor.)
+# without the factor.) A step of each, for a gradient :math:`g`:
+#
+# - SGD: :math:`\theta \leftarrow \theta - \mu\, g`
+# - SGD with momentum: :math:`v \leftarrow 0.9\, v + g`, then :math:`\theta \leftarrow \theta - \mu\, v`
+# - Adam: :math:`\theta \leftarrow \theta - \mu\, \hat m / (\sqrt{\hat s} + \epsilon)`, where :math:`\hat m` is
+#   a running mean of :math:`g`, :math:`\hat s` one of :math:`g^2`, and :math:`\epsilon` a tiny number
 
 your_answer = None  # a set, from {"SGD", "SGD with momentum", "Adam"}
 

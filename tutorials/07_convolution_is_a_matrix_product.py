@@ -164,7 +164,7 @@ print(
     im2col(x, (3, 2), (1, 1)).shape,
     " W:",
     W.reshape(-1, 5).shape,
-    " rows of both: KH KW C =",
+    " they share KH KW C =",
     3 * 2 * 3,
 )
 
@@ -204,8 +204,8 @@ assert wrong.shape == right.shape and not np.allclose(wrong, right)
 # places collects the gradients from all of them, as a sum.
 #
 # We never build :math:`A`, but for 4 x 4 pixels we can look at it. Its columns come from im2col itself,
-# applied to the 16 images in which one pixel is 1. Before you look at the right panel: which pixels lie in
-# the most windows, and in how many?
+# applied to the 16 images in which one pixel is 1. On the left, in orange, the window of the figure above.
+# Before you look at the right panel: which pixels lie in the most windows, and in how many?
 
 one_pixel = np.eye(16).reshape(16, 4, 4, 1)
 A = np.stack([im2col(pixel[None], (3, 3), (1, 1)).ravel() for pixel in one_pixel], axis=1)  # (36, 16)
@@ -282,8 +282,8 @@ for stride in ((1, 1), (2, 2), (3, 3)):
 
 # %%
 # Now plant the mistake that everyone makes once: ``=`` where ``+=`` belongs. A pixel then keeps the gradient
-# of the last window that it lies in and forgets the others. At which of the three strides will the test
-# notice?
+# that was written to it last, that of one of its windows, and forgets the others. At which of the three strides
+# will the test notice?
 
 
 def forgetful_col2im(columns, shape, kernel, stride):
@@ -371,10 +371,15 @@ assert check_layer(Conv2D(3, 5, (3, 2), stride=2, rng=np.random.default_rng(3)),
 #
 # .. math:: dx[n, a, c] = \sum_{i, m} dy[n, \, a - i, \, m] \; W[i, c, m]
 #
-# Read it again: a weighted sum of :math:`dy` over a window. It is a convolution of :math:`dy`, by the kernel
-# turned through 180 degrees (the index runs backwards) with its in and out exchanged. :math:`dy` needs a
-# border of :math:`k - 1` zeros, so that the kernel can reach the pixels at the edge. This form reads where
-# col2im adds to memory, and the package uses it where it can.
+# where :math:`dy` counts as 0 at places that it does not have. Let a kernel be :math:`k` long, and count its
+# weights from the other end: with :math:`i = k - 1 - j`
+#
+# .. math:: dx[n, a, c] = \sum_{j, m} dy[n, \, a - (k - 1) + j, \, m] \; W[k - 1 - j, \, c, \, m]
+#
+# Read it again: a weighted sum of :math:`dy` over a window, which begins at :math:`a - (k - 1)`. It is a
+# convolution of :math:`dy`, by the kernel turned through 180 degrees (both indices run backwards) with its in and
+# out exchanged. :math:`dy` needs a border of :math:`k - 1` zeros, so that there is such a window for the pixels
+# at the edge. This form reads where col2im adds to memory, and the package uses it where it can.
 
 W, b = rng.standard_normal((3, 2, 3, 5)), np.zeros(5)
 dy = rng.standard_normal((2, 5, 5, 5))
@@ -388,10 +393,10 @@ print("dx", by_convolution.shape, "both ways: equal")
 # What the matrix costs, and why blocks are faster
 # ------------------------------------------------
 #
-# Each pixel is copied up to :math:`KH \cdot KW` times. Take the second convolution of the MNIST-M network: 14
-# x 14 pixels, 32 channels, 48 kernels of 5 x 5, padding "same", 64 images, float32. How large is the unfolded
-# batch? Guess the order of magnitude, then see. Beside it stands the cache of a processor core. We assume 2
-# MiB, a common size of the second level; what does not fit there comes from slower memory, twice: once when
+# Each pixel is copied up to :math:`KH \cdot KW` times. Take the second convolution of the network for MNIST-M
+# that the recipe ``tf-dann`` trains: 14 x 14 pixels, 32 channels, 48 kernels of 5 x 5, padding "same", 64 images,
+# float32. How large is the unfolded batch? Guess the order of magnitude, then see. Beside it stands the cache of a processor core. We assume 2
+# MiB, a common size of the second level; what does not fit there goes through slower memory, twice: once when
 # im2col writes it and once when the product reads it.
 
 batch, size, channels, kernels, k = 64, 14, 32, 48, 5
@@ -461,7 +466,7 @@ for n, fresh, old in zip(at_once, with_fresh, with_kept):
     print(f"{n:>14} {n * unfolded_bytes / MB:>7.1f} MB {fresh:>25.2f} {old:>23.2f}")
 
 # %%
-# Times are shares of the plain way: the whole batch, unfolded into a new array. Two things can make it dear,
+# Times are shares of the plain way: the whole batch, unfolded into a new array. Two things can make it slow,
 # and the two columns tell them apart. A large new array comes from the operating system page by page, each
 # cleared first, at every step; a buffer that is kept is free of that. What is then left of a rise, from the
 # top of the right column to its bottom, is mostly the way to slower memory and back. How much is due to which
@@ -494,13 +499,13 @@ for axis in (left, right):
 plt.show()
 print(f"minidann unfolds at most {conv.BLOCK_BYTES / 2**20:.0f} MiB at a time, of the processor's memory")
 blocks_of_layer = conv.window_blocks(np.empty((batch, size, size, kernels), np.float32), W)
-print(f"for this convolution: {len(blocks_of_layer)} blocks of {blocks_of_layer[0].stop} or so images")
+print(f"this convolution by windows: {len(blocks_of_layer)} blocks of {blocks_of_layer[0].stop} or so images")
 assert (blocks_of_layer[0].stop - blocks_of_layer[0].start) * unfolded_bytes <= conv.BLOCK_BYTES
 
 # %%
 # So the package keeps one small buffer for each thread and unfolds into it, block by block. On a GPU, where
-# thousands of threads want work, the block is the whole batch (up to ``conv.GPU_BLOCK_BYTES``), as tutorial
-# 12 tells.
+# thousands of threads want work, the block is the whole batch (up to ``conv.GPU_BLOCK_BYTES``); tutorial 12 shows
+# what many small pieces of work cost there.
 #
 # Fewer multiplications: the Fourier transform
 # --------------------------------------------
@@ -510,10 +515,18 @@ assert (blocks_of_layer[0].stop - blocks_of_layer[0].start) * unfolded_bytes <= 
 # frequency*. In one direction, on a circle of :math:`n` points,
 #
 # .. math::
-#    y[u] = \sum_i x[(u + i) \bmod n] \, w[i] \quad\Longleftrightarrow\quad Y[k] = X[k] \, \overline{W[k]}
+#    y[u] = \sum_j x[(u + j) \bmod n] \, w[j] \quad\Longleftrightarrow\quad Y[k] = X[k] \, \overline{W[k]}
 #
-# with :math:`X[k] = \sum_u x[u] \, e^{-2 \pi i k u / n}`. Where a window runs over the end it wraps around;
-# those outputs are thrown away.
+# with :math:`X[k] = \sum_u x[u] \, e^{-2 \pi \mathrm{i} k u / n}`, where :math:`\mathrm{i}^2 = -1`, the same for
+# :math:`W` and :math:`Y`, and the bar for the complex conjugate. To see it, put the first formula into
+# :math:`Y[k]` and write :math:`a` for :math:`u + j`; to take off a whole circle changes nothing (:math:`w` is real):
+#
+# .. math::
+#    Y[k] = \sum_{u, j} x[u + j] \, w[j] \, e^{-2 \pi \mathrm{i} k u / n}
+#    = \sum_a x[a] \, e^{-2 \pi \mathrm{i} k a / n} \; \sum_j w[j] \, e^{+2 \pi \mathrm{i} k j / n}
+#
+# Where a window runs over the end it wraps around; those outputs are thrown away. (This section is an outlook:
+# none of the later tutorials needs it.)
 
 x_line, w_line = rng.standard_normal(8), rng.standard_normal(3)
 wrapped = np.fft.ifft(np.fft.fft(x_line) * np.fft.fft(w_line, 8).conj()).real
@@ -578,8 +591,8 @@ for name, theirs, by_hand in zip(("dx", "dW", "db"), frequency_layer.gradients(d
 
 # %%
 # It does not always pay. The first convolution of the same network has 3 channels in, and its transforms
-# would cost more than they save: the way by windows costs :math:`C \cdot M` for each pixel and weight, the
-# transforms :math:`C` or :math:`M` alone. So ``Conv2D`` counts, and chooses.
+# would cost more than they save: the way by windows costs :math:`C \cdot M` for each pixel and weight of the
+# 5 x 5, while the cost of transforming the images grows with :math:`C + M` alone. So ``Conv2D`` counts, and chooses.
 
 first = fourier.pays((28, 28), (5, 5), same, 3, 32)
 second = fourier.pays((14, 14), (5, 5), same, 32, 48)
@@ -634,8 +647,8 @@ check(((2 * 3 * 3, 3 * 3 * 2), 2 * 1, (3 * 3 * 2) * (2 * 3 * 3) * 5))
 
 # %%
 # (a) Two images of nine windows are 18 rows; 3 x 3 pixels of 2 channels are 18 numbers in each. (b) In each
-# direction the windows cover pixels 0 to 2, 2 to 4 and 4 to 6, the last of which is border. Row 2 lies in two
-# of them, column 1 in one: 2 x 1. (At stride 1 it would have been nine.) (c) An inner product of length 18
+# direction the windows cover pixels 0 to 2, 2 to 4 and 4 to 6, where pixel 6 is border. Row 2 lies in two of
+# them, column 1 in one: 2 x 1. (At stride 1 it would have been nine.) (c) An inner product of length 18
 # for each of the 18 x 5 weights.
 #
 # Take three things along. A layer that copies its input has a backward pass that adds. A linear step can be

@@ -49,7 +49,7 @@ print(y[0, :, :, 0], dx[0, :, :, 0], sep="\n")
 assert dx[0, 2, 2, 0] == 1 + 2 + 3 + 4 and dx[0, 0, 4, 0] == 0
 
 # %%
-# The 9 lies in all four windows and wins each: 1 + 2 + 3 + 4 = 10. The 8 is the largest but one, and gets
+# The 9 lies in all four windows and wins each: 1 + 2 + 3 + 4 = 10. The 8 is second to it, and gets
 # nothing: its only window holds the 9 as well. The figure shows this image above, and below it windows of 2 x
 # 2 that do not overlap, each with a winner of its own.
 
@@ -344,13 +344,15 @@ print("six lines, one line and BatchNorm: equal; images: every pixel is an examp
 # What it means
 # -------------
 #
-# Look at the bracket as geometry. The :math:`m` values of a channel are one vector of :math:`m` numbers.
-# Taking away its mean removes the part of :math:`dy` along the vector of ones; taking away
-# :math:`\hat x \, \mathrm{mean}(dy \, \hat x)` removes its part along :math:`\hat x`. **dy loses its mean and
-# its part along xhat**, and what is left is divided by :math:`\sigma`.
+# Look at the bracket as geometry. The :math:`m` values of a channel are one vector of :math:`m` numbers. The
+# part of a vector :math:`a` along another, :math:`b`, is :math:`b \, (a \cdot b) / (b \cdot b)`. For the vector of
+# ones that is the mean of :math:`a` in every place. For :math:`\hat x` we have
+# :math:`\hat x \cdot \hat x = m` (its variance is 1, up to :math:`\varepsilon`), so the part of :math:`dy` along it
+# is :math:`\hat x \, \mathrm{mean}(dy \, \hat x)`. Both are taken away: **dy loses its mean and its part along
+# xhat**, and what is left is multiplied by :math:`\gamma / \sigma`.
 #
 # It could not be otherwise. Add a constant to all of :math:`x`: :math:`y` stays as it is. Multiply
-# :math:`x - \mu` by a number: :math:`y` stays, up to :math:`\varepsilon`. No loss above this layer can see a
+# :math:`x - \mu` by a positive number: :math:`y` stays, up to :math:`\varepsilon`. No loss above this layer can see a
 # shift or a stretch of the batch, so its gradient cannot ask for one.
 #
 # With three examples it can be drawn. The plane at right angles to (1, 1, 1) is a sheet of paper, and on it
@@ -557,9 +559,10 @@ assert guesses["mixed"] > 0.95 and 0.4 < guesses["separate"] < 0.6
 
 # %%
 # The large markers are the means. With one mean for both the domains stay as far apart as before, in another
-# unit. Each by its own, they coincide here, because the shift was a shift. Nothing had to be learned for it.
-# That is also why it must be done wherever batch-norm stands, in :math:`G_f` and in :math:`G_d` alike: a
-# single mixed batch-norm hands the difference of the means on.
+# unit. Each by its own, they coincide here, because the domains differ by a shift and by nothing else. Nothing
+# had to be learned for it. Whoever wants this must do it wherever a batch-norm sees both domains, in :math:`G_f`
+# and in :math:`G_d` alike: a single mixed one hands on what difference of the means it is given. (With mixed
+# batch-norm DANN may still adapt; tutorial 13 compares the two.)
 #
 # In code, two parts are two layers, one on each half, that share :math:`\gamma` and :math:`\beta`:
 
@@ -575,9 +578,9 @@ np.testing.assert_allclose(halves[0].grads["gamma"] + halves[1].grads["gamma"], 
 # Two limits, both worth knowing before you trust it.
 #
 # **Evaluation.** The running statistics are joint: the average of the two means, the average of the two
-# variances, so that no domain label is needed in use. What was brought together in training is then taken by
-# a common mean, and lies apart again. How far? The variance is now the average of the two *without*
-# :math:`\delta^2 / 4`, so by more than with the mixture:
+# variances, so that no domain label is needed in use. What was brought together in training now has a common
+# mean taken away, and lies apart again. How far? The variance is now the average of the two, :math:`v`, *without*
+# :math:`\delta^2 / 4`, so by :math:`\delta / \sqrt{v + \varepsilon}`, which is more than with the mixture:
 
 separate_layer.momentum = 0.0  # the running statistics are those of the last batch, for a clear view
 separate_layer.forward(both, train=True)
@@ -629,7 +632,7 @@ for label in (0, 1):
 # %%
 # The overall means coincide, as promised, and that is the harm: the two classes of the target are pulled away
 # from their fellows. DANN itself has the same limit: it matches whole domains, so it assumes that their
-# classes come in like shares. Know your class shares before you match anything.
+# classes come in similar shares. Know your class shares before you match anything.
 #
 # Dropout
 # -------
@@ -641,8 +644,9 @@ for label in (0, 1):
 #
 # Why the division? The expected value: :math:`E[y] = (1 - p) \cdot \frac{x}{1 - p} + p \cdot 0 = x`. The
 # layer above sees the same mean in training and in evaluation, where dropout does nothing. ("Inverted"
-# dropout: the older form leaves training alone and shrinks the weights in evaluation.) The variance is not
-# free of charge: :math:`E[y^2] - x^2 = x^2 / (1 - p) - x^2 = x^2 \, p / (1 - p)`. Both, by 20,000 masks:
+# dropout: the older form leaves training alone and shrinks the weights in evaluation.) What it
+# costs is variance: :math:`E[y^2] = (1 - p) \cdot \frac{x^2}{(1 - p)^2} = \frac{x^2}{1 - p}`, so that
+# :math:`E[y^2] - x^2 = x^2 \, p / (1 - p)`. Both, by 20,000 masks:
 
 rate, draws = 0.4, 20_000
 units = np.array([[-2.0, 0.5, 1.0, 3.0]])
