@@ -12,7 +12,7 @@ Two domains in the plane, two classes each; the target is the source moved by (1
 The source alone says "class 1 is above y = 1/2", which is true of half of the target. x + y is what the
 two domains have in common; class 1 where x + y > 1/2 is right for
 
-    Phi(0.5 / (0.2 sqrt 2)) = 96.15 %         of both domains: the ceiling
+    Phi(0.5 / (0.2 sqrt 2)) = 96.15 %         of both domains: the ceiling of what they share
 
 Regimes (tf-dann's): the domain head trained with the features *for* it (lam = -1), the label head alone,
 and DANN with a shallow (15-2) and a deep (15-8-2) domain head. Features 2-15, ReLU; label head 15-2;
@@ -155,7 +155,7 @@ def main(argv=None):
         prog="python -m minidann.blobs",
         description="Domain adaptation in the plane: four regimes of training on two pairs of blobs, their accuracies and their features.",
         epilog="The accuracies are those of the last step on the 300 + 300 points trained on; target labels are used for them alone. "
-        "In parentheses: a head that this regime does not train. The best that can be hoped for on the target is .9615.",
+        "In parentheses: a head that this regime does not train. What the two domains share, x + y, tells the classes apart in .9615 of the cases.",
     )
     parser.add_argument("--anneal", action="store_true", help="add two regimes with a cosine-annealed learning rate and averaged weights")
     parser.add_argument("--steps", type=positive, default=10_000, metavar="N", help="training steps of each regime (default: %(default)s)")

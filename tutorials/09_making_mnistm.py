@@ -15,8 +15,8 @@ No files are needed: the digits and the two photographs are scikit-learn's own.
 #
 # scikit-learn's digits are 8x8 pixels of 0 to 16. Four steps make them look like MNIST's: 16 becomes 255;
 # bicubic interpolation enlarges them to 24x24; a border of 2 makes 28x28; and whatever is fainter than 128
-# becomes paper, because interpolation leaves a grey halo around each stroke. Here they are by hand, compared
-# with the package's for every digit.
+# becomes 0, "no ink", because interpolation leaves a grey halo around each stroke. Here they are by hand,
+# compared with the package's for every digit.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -103,8 +103,8 @@ print("mean of the ink less mean of the ground, in red, green and blue:", *means
 assert means[0][0] < -64 and means[0][2] > 64
 
 # %%
-# On the flower's orange the three is blue. It is *darker* than its ground in red, *lighter* in blue, and in
-# green, where the ground is a middle grey, it is hard to find. Remember this picture.
+# On the flower's orange the three is blue. It is *darker* than its ground in red, *lighter* in blue, and it
+# stands out least in green, where the ground is nearest to the middle grey. Remember this picture.
 #
 # The mistake with bytes
 # ----------------------
@@ -146,12 +146,12 @@ plt.show()
 # %%
 # With full ink the digit is *gone*: modulo 256, :math:`B - 255` is :math:`B + 1`, the photograph one step
 # brighter (but 0 where it was 255: a stray speck). Nothing crashes, the shapes and the type are right, the
-# pictures look like plausible photographs, and there is nothing in them to learn. Grey ink comes out right
-# wherever it is fainter than its ground, and in false colours elsewhere. That is the more dangerous case, for
-# such an image still looks like something that might have been meant. Two habits protect you: look at your
-# data, and test a formula at its extremes.
+# pictures look like plausible photographs, and there is next to nothing in them to learn. Grey ink comes out
+# right wherever it is fainter than its ground, and in false colours elsewhere. That is the more dangerous
+# case, for such an image still looks like something that might have been meant. Two habits protect you: look
+# at your data, and test a formula at its extremes.
 #
-# Where exactly is it wrong? Where :math:`D > B`, but for :math:`D - B = 128`, which is its own negative
+# Where exactly is it wrong? Where :math:`D > B`, except where :math:`D - B = 128`, which is its own negative
 # modulo 256.
 #
 # Any of these is right. The package takes the first, with the smallest type that holds -255 to 255:
@@ -395,7 +395,7 @@ plt.show()
 
 # %%
 # On the darker digits it is worse than guessing; turn the same images into their negatives, and it reads them
-# nearly as well as the lighter ones. The digit's *shape* is as good as it was. What failed is the rule "ink
+# about as well as the lighter ones. The digit's *shape* is as good as it was. What failed is the rule "ink
 # is light", which the source never gave a reason to doubt.
 #
 # That names the task. There are features that serve both domains: edges, whichever side of them is the

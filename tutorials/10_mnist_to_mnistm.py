@@ -16,8 +16,8 @@ MNIST-M, and how to read such a record.
 # made: scikit-learn's digits and photographs. It has to be an easier one as well, and you should know why.
 #
 # The obvious pair, ``load_digits_pair()``, is MNIST-M in small: 1,347 training digits over two photographs.
-# There DANN does not help the network of tf-dann: the record ``docs/results/digits.json`` says so. So few
-# digits and only two photographs are too little for it.
+# There DANN does not help the network of tf-dann: the record ``docs/results/digits.json`` says so. It may be
+# that so few digits and only two photographs are too little for it; that has not been taken apart.
 
 import csv
 import json
@@ -97,9 +97,9 @@ plt.show()
 # something; the glass was chosen because there it gains much, and so was the learning rate of .003 in place
 # of .001. All this was chosen by target accuracy, on runs with the seeds 0, 1, 10 and 11 and another draw of
 # patches. Below are the seeds 20 and 21, run after that was settled, and their last step. Everything else is
-# as in the recipe ``best`` of ``minidann.recipes``, only narrower, shorter and without dropout: batch-norm
-# for each domain on its own, He's weights, Adam, the learning rate down to zero along a cosine, the paper's
-# :math:`\lambda`.
+# as in the recipe ``best`` of ``minidann.recipes``, only with a smaller network, smaller batches, fewer steps
+# and without dropout: batch-norm for each domain on its own, He's weights, Adam, the learning rate down to
+# zero along a cosine, the paper's :math:`\lambda`.
 #
 # So what follows shows *that* adaptation can work, and how it looks when it does. It is no estimate of how
 # often.
@@ -130,8 +130,8 @@ assert f.shape == (4, 128)
 # ---------------
 #
 # They differ in what they are given, and in nothing else: *source only* has the source with labels; *DANN*
-# has, besides, the target without labels; *trained on target* has the target with labels, which no one has in
-# earnest. The first is the floor, the last the ceiling.
+# has, besides, the target without labels; *trained on target* has the target with labels, which in a real
+# task are not there. The first is the floor, the last the ceiling.
 
 STEPS, SIZE, RATE = 600, 32, 3e-3
 
@@ -208,10 +208,10 @@ assert 0.4 < domain < 0.65
 #
 # .. math:: \frac{\text{DANN} - \text{source only}}{\text{trained on target} - \text{source only}}
 #
-# all three accuracies on the target's test images. It is what the paper's tables call "covered gap", and it
-# makes experiments comparable whose floors and ceilings differ. It is also a quotient: if source only is
-# nearly as good as the ceiling, it is noise divided by little, and it says nothing. Always give the three
-# accuracies with it.
+# all three accuracies on the target's test images. The paper's tables give it in brackets; it makes
+# experiments comparable whose floors and ceilings differ. It is also a quotient: if source only is nearly as
+# good as the ceiling, it is noise divided by little, and it says nothing. Always give the three accuracies
+# with it.
 #
 # How it went
 # -----------
@@ -245,17 +245,17 @@ for axis in (left, right):
 plt.show()
 
 # %%
-# The domain head swings, now taking too many images for the source's, now too many for the target's; what
-# matters is that the two curves average to about one half. Whether *another* domain head would do better on
-# these features is a question for the next tutorial.
+# This domain head's two curves move against each other: it mostly takes too many images for the source's.
+# What matters is their mean, which falls from about two thirds to a little above one half. Whether *another*
+# domain head would do better on these features is a question for the next tutorial.
 #
 # What the network learnt
 # -----------------------
 #
 # In the source the three channels are equal. So the gradient of the first convolution is the same for all
 # three, whatever the labels: training on the source changes the weights of red, green and blue *by the same
-# amounts*. How much each channel counts stays what the random start made it. Is it really so? And what did
-# DANN do?
+# amounts*. Whatever difference there is between the channels' weights is what the random start put there. Is
+# it really so? And what did DANN do?
 
 
 def change(method, seed):
@@ -299,8 +299,9 @@ assert one_channel["dann"][0] > one_channel["source"][0] + 0.2
 assert max(one_channel["dann"][1:]) < one_channel["dann"][0] - 0.3
 
 # %%
-# DANN reads a good part of the digits from red alone, and hardly any from one of the others; to source only
-# each channel was a third of the evidence, and one of them alone is too faint. No target label told DANN so.
+# DANN reads a good part of the digits from red alone, and from green alone or blue alone hardly more than
+# chance, .1. Source only has learnt to use all three alike, each for about a third of the evidence; of one
+# alone, even of red, it makes little. No target label told DANN so.
 # The domain head could tell the domains apart by what the photographs put into blue and green; the reversed
 # gradient took that away from it; and the label loss kept what it needed where it could be kept.
 #
@@ -339,7 +340,7 @@ for recipe, methods in records.items():
     for method in [method for method in METHODS if method in methods]:
         done = methods[method]
         print(f"{recipe:<8} {METHODS[method]:<18} MNIST {values(done, 'source_class')}   MNIST-M", end=" ")
-        print(f"{values(done, 'target_class')}   {len(done)} seeds")
+        print(f"{values(done, 'target_class')}   seeds: {len(done)}")
     if set(METHODS) <= set(methods):
         on_target = {
             method: np.mean([run["target_class"] for run in done]) for method, done in methods.items()
@@ -356,7 +357,7 @@ assert round(share_of_gap(0.5225, 0.7666, 0.9596), 2) == 0.56
 
 # %%
 # The curves are in the CSV files beside the records: a row every 200 steps, on the first 500 test images of
-# each domain.
+# each domain. Of ``best`` only DANN's are drawn.
 
 
 def read_history(name):
@@ -394,8 +395,8 @@ if histories:
 # -------------------------
 #
 # - *The last step*, for every run. The best step on the target would need target labels to find. The curves
-#   of DANN swing by a few hundredths to the end, and whoever reports their peak reports that swing as skill
-#   (the exercise measures it).
+#   of DANN swing to the end (tf-dann's by up to three hundredths in their last ten rows), and whoever reports
+#   their peak reports that swing as skill (the exercise measures it in the small experiment).
 # - *The spread.* Compare the standard deviation of the seeds with the difference that you claim.
 # - *The source's accuracy* as well: DANN pays for what it gains with a little of it.
 # - *The domain accuracy of both domains.* An average of one half can be made of 90 % and 10 %.
@@ -439,8 +440,8 @@ else:
 #
 # (a) (.900 - .880) / (.947 - .880) = .30: less than a third of the gap, although .900 is 95 % of .947. Source
 # only was at 93 % of it already. (b) is what the choice of the step adds. It is never negative: that is the
-# point. On the noise of a finite test set alone, the best of six rows beats the last one, and it is target
-# labels that pick it.
+# point. Even if nothing but the noise of a finite test set made the rows differ, the best of six would on the
+# average lie above the last, and it is target labels that pick it.
 
 best_rows = [max(row["target_class"] for row in runs["dann", seed][1]) for seed in SEEDS]
 last_rows = [runs["dann", seed][1][-1]["target_class"] for seed in SEEDS]

@@ -213,8 +213,8 @@ plt.show()
 # .. math:: \hat d_A = 2 (1 - 2 \epsilon)
 #
 # is the *proxy A-distance*. First on the line, where the family of all thresholds can be tried out in full,
-# and where two normal distributions of distance :math:`\delta` have :math:`\min \epsilon = \Phi(-\delta /
-# 2)`.
+# and where two normal distributions of standard deviation 1, with means :math:`\delta` apart, have
+# :math:`\min \epsilon = \Phi(-\delta / 2)`.
 
 
 def proxy_distance(error):
@@ -305,8 +305,8 @@ assert blobs_right > 0.9 and abs(own_right - 0.5) < 0.1 and d_features > 1.8 and
 
 # %%
 # So it is even here, in the smallest of all examples. The first principal component, in which the features
-# vary most, is the same in both domains; the label is read from there. The others still hold the domain,
-# whole. Now the four image networks.
+# vary most, is nearly the same in both domains; the label is mostly read from there. The others still hold
+# the domain, whole. Now the four image networks.
 
 
 def own_head(dann, pair):
@@ -365,8 +365,8 @@ assert min(as_trained.values()) > 1.6
 # A large distance does not refute adaptation
 # -------------------------------------------
 #
-# Look at the table again. With the glass DANN adapted well, without it it did not at all, and the distance is
-# nearly 2 in all four rows. The measure does not even tell the two apart. It asks whether *any* direction
+# Look at the table again. With the glass DANN adapted well; without the glass, not at all; and the distance
+# is nearly 2 in all four rows. The measure does not even tell the two apart. It asks whether *any* direction
 # gives the domain away; the label head asks only about the directions it uses. What if the domain classifier
 # sees only the few directions in which the features vary most?
 
@@ -423,8 +423,9 @@ assert all(values[-1] > 1.8 for values in within.values())
 #
 # .. math:: R_T(\eta) \le R_S(\eta) + d_H(S, T) + \beta
 #
-# errors on the target are at most those on the source, plus the distance, plus :math:`\beta`, at least the
-# error on *both* domains together of the best classifier that serves both. DANN makes the first two small.
+# The error on the target is at most the error on the source, plus the distance, plus :math:`\beta`. Take the
+# one classifier of the family that serves both domains best; :math:`\beta` is at least its error on the
+# source and its error on the target added up. DANN makes the first two terms small.
 # Nobody without target labels knows the third, and features can make it as bad as can be.
 #
 # A construction, on Blobs. Two features, each a single number; class 1 is where it is positive.
@@ -434,7 +435,7 @@ assert all(values[-1] > 1.8 for values in within.values())
 #   :math:`f = -(y + \frac12)` for the others.
 #
 # The second recognises the domain first, and then lays target class 0 on source class 1, and 1 on 0. A small
-# ReLU network could do it.
+# ReLU network can come as close to it as you like, except in a thin strip around :math:`x - y = \frac12`.
 
 
 def right_feature(x):
@@ -495,7 +496,7 @@ plt.show()
 # - Report all three: source only, DANN, and the ceiling if you can have it; and the share of the gap.
 # - Draw the features, and measure the distance with a *fresh* classifier, on held-out examples, its family
 #   named. Use it as a question (what does it still see?), not as a verdict.
-# - Never take the own head's one half for success.
+# - Never take it for success that the network's own domain head is right on one half.
 
 right_of_450 = (
     danns["glass", "dann"].predict(centred(pairs["glass"][1])(pairs["glass"][1].x_test))

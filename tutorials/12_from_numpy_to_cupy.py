@@ -81,14 +81,14 @@ for wait in (False, True):
     print(f"one product of 1500 x 1500, {how}: {1e3 * seconds:.2f} ms, {speed:.2f} TFLOP/s")
 
 # %%
-# On a CPU the two lines agree, but for chance. On a GPU the first is a fiction. The benchmark
+# On a CPU the two lines agree, apart from chance. On a GPU the first is a fiction. The benchmark
 # (``python -m benchmarks.step --device gpu``) therefore warms up and measures between two CUDA events.
 #
 # 2. What costs: the way up
 # -------------------------
 #
-# A GPU reads its own memory at 1 to 4 TB/s, and main memory at about 25 GB/s, the speed of the bus (PCIe
-# 4): at least forty times slower. So: what does not change stays there. The images of MNIST and MNIST-M
+# A large GPU reads its own memory at 1 to 4 TB/s, and main memory at about 25 GB/s, the speed of the bus
+# (PCIe 4): at least forty times slower. So: what does not change stays there. The images of MNIST and MNIST-M
 # are 282 MB as bytes, 1.1 GB as float32. They go up once, as bytes; each batch is drawn *there* and becomes
 # float32 there. If they do not fit, each batch goes up, again as bytes.
 #
@@ -202,10 +202,10 @@ assert np.allclose(on_device, on_cpu, rtol=1e-3)
 # Check yourself
 # --------------
 #
-# *Exercise.* The SVHN network trains on 64 + 64 images of 32x32x3. (a) How many bytes go up in a step if
-# the data set stays in main memory, as bytes, each source image with an 8-byte label? (b) And if a
-# colleague converts the data set to float32 first? (c) And if it lives on the GPU? Write your three numbers
-# down and run the cell.
+# *Exercise.* The network for SVHN, photographs of house numbers, trains on 64 + 64 images of 32x32x3. (a) How
+# many bytes go up in a step if the data set stays in main memory, as bytes, each source image with an 8-byte
+# label? (b) And if a colleague converts the data set to float32 first? (c) And if it lives on the GPU? Write
+# your three numbers down and run the cell.
 
 your_answer = None  # (a, b, c)
 

@@ -4,7 +4,8 @@ What goes wrong
 
 Five mistakes that cost people weeks, each made here on purpose in a few seconds, and how to see it. After
 this tutorial you can tell from four numbers, none of which needs a target label, whether a training that
-"did not work" was broken, and where. One of the five does no harm on this small problem; that is said too.
+"did not work" was broken, and where. Not every one of the five does harm on this small problem; where it
+does not, that is said too.
 """
 
 # %%
@@ -12,8 +13,9 @@ this tutorial you can tell from four numbers, none of which needs a target label
 # ---------
 #
 # The data are the Blobs of tutorial 5: the target is the source moved by (1, -1), the rule that holds on
-# both is :math:`x + y > 1/2`, and no one rule is right for more than 96.15 % of both. The network is that of
-# ``python -m minidann.blobs``: features 2-15, label head 15-2, domain head 15-8-2.
+# both is :math:`x + y > 1/2`, and no rule that looks at :math:`x + y` alone is right for more than 96.15 % of
+# either: the ceiling of what the domains share. The network is that of ``python -m minidann.blobs``: features
+# 2-15, label head 15-2, domain head 15-8-2.
 #
 # A mistake that shows on one seed may be chance, so everything below runs on several.
 
@@ -67,7 +69,7 @@ def on(dann, points):
 
 
 pairs = [make_blobs_pair(seed=seed) for seed in range(8)]
-print(f"no one rule is right for more than {CEILING:.4f} of both domains")
+print(f"from x + y alone no rule is right for more than {CEILING:.4f} of either domain")
 assert round(CEILING, 4) == 0.9615
 
 # %%
@@ -104,8 +106,8 @@ np.testing.assert_allclose(moved(Adam, 100), moved(Adam, 1), rtol=1e-4)
 
 # %%
 # With *one* optimizer the features follow :math:`g_y - \lambda g_d`, where :math:`\lambda` decides which of
-# the two is heard. Adam then rescales the sum, and the direction stays. With two, :math:`\lambda g_d` is
-# alone when it is divided by its own size.
+# the two is heard. Adam then rescales the sum, weight by weight; which of the two outweighs the other in it
+# stays as it was. With two, :math:`\lambda g_d` is alone when it is divided by its own size.
 #
 # Here are both, for a :math:`\lambda` of 0.01, 1 and 100, constant, on three seeds. The gradients are those
 # of the package: with ``lam=0``, ``step`` leaves in the features the gradient of the label head alone, and
@@ -256,17 +258,18 @@ for name in ("at once", "raised from 0"):
 # %%
 # It does none. On Blobs :math:`\lambda = 1` at once is as good as the schedule. The likely reason: the
 # features are one layer, and what some bad steps do to them, later ones undo. The last two lines show that
-# the schedule is no cure for a :math:`\lambda` that is too large, either: at 10 both ways are poor and far
-# from one another from seed to seed.
+# the schedule is no cure for a :math:`\lambda` that is too large, either: at 10 both ways are poor, and their
+# seeds lie far apart.
 #
 # So why keep the schedule? It costs nothing, and the argument above is about deep features that begin
 # random, where early damage may be expensive. Whether it is, is a question to a larger network, and can be
 # put to one: ``python -m minidann.ablation --variants best "lambda 1 throughout"`` trains MNIST to MNIST-M
 # both ways.
 #
-# **How to see it**: the label loss on the source, for which you have the labels. At 10 it stays near
-# :math:`\ln 2 = 0.69`, the loss of not knowing: the features serve the wrong master. **Remedy**:
-# ``reversal_strength``, and if that does not help, a smaller top.
+# **How to see it**: the label loss on the source, for which you have the labels. At 10 it ends several times
+# as high as at 1, on the worst seeds not far below :math:`\ln 2 = 0.69`, the loss of not knowing: the
+# features serve the wrong master. **Remedy**: ``reversal_strength``, and if that does not help, a smaller
+# top.
 
 # %%
 # 3. Batch-norm over the mixed batch
@@ -374,11 +377,13 @@ assert abs(means[1]["source, eval."] - means[1]["source, train"]) < 0.03
 # - Over the mixed batch the domains remain tellable, as the formula said. But mixed batch-norm is an affine
 #   map, the same for both, so the layers around it can still learn what they would have learnt without it.
 #   On Blobs DANN adapts all the same.
-# - With ``parts=2`` training looks perfect: chance for the domain classifier, a target accuracy in training
-#   mode that nobody sees. Then evaluation, with the *joint* running statistics, brings back the very shift
-#   that the domain head was never shown. The network must be given the target's own statistics.
-# - With them it is better than the "ceiling". No contradiction: .9615 is for *one* rule for both domains,
-#   and own statistics make it two.
+# - With ``parts=2`` training looks perfect: the domain classifier is at chance, and in training mode nearly
+#   every answer is right, on the target too (which nobody sees who has no target labels). Then evaluation,
+#   with the *joint* running statistics, brings back the very shift that the domain head was never shown. The
+#   network must be given the target's own statistics.
+# - With them it is better than the "ceiling". No contradiction: .9615 is for a rule that sees :math:`x + y`
+#   alone. Own statistics move the target back onto the source, and there the source's own rule,
+#   :math:`y > 1/2`, is right for :math:`\Phi(2.5)` = 99.4 %.
 #
 # Own statistics assume that the classes come in the same shares in both domains. Predict what happens if
 # nine tenths of the target are of class 0.
@@ -397,7 +402,7 @@ assert skewed < balanced - 0.1
 # The mean of the target has moved towards class 0, and what lies above the mean is not class 1 any more.
 #
 # **How to see it**: a domain classifier on the output of each batch-norm, in the mode you will use; and the
-# accuracy *on the source* in training and in evaluation mode, for which you have the labels: if they differ,
+# accuracy *on the source*, for which you have the labels, in training and in evaluation mode: if they differ,
 # so will the target's. **Remedy**: ``parts=2`` in features and domain head, and know which statistics
 # evaluation uses.
 
@@ -484,9 +489,9 @@ plt.show()
 # %%
 # Two troubles, one behind the other.
 #
-# The **circling**: every constant-rate line goes up and down by points to the end. Where it stands at the
-# last step is partly chance, and a longer training is another draw of it, no better one. Annealing ends the
-# swing: its lines run out flat. The range of each line over its last ten rows says so:
+# The **circling**: every constant-rate line goes up and down by some hundredths to the end. Where it stands
+# at the last step is partly chance, and a longer training is another draw of it, no better one. Annealing
+# ends the swing: its lines run out flat. The range of each line over its last ten rows says so:
 
 ranges = {}
 for name, runs in long.items():
@@ -495,8 +500,8 @@ for name, runs in long.items():
 assert np.mean(ranges["constant rate"]) > 3 * np.mean(ranges["annealed"])
 
 # %%
-# And a **death**. Look for lines that fall back towards one half, and look below them: the last hidden unit
-# of the domain head has gone dark. Every ReLU that the training pushes below 0 for all points gets no
+# And a **death**. Look for lines that fall back towards one half, and look below them: the last hidden units
+# of the domain head have gone dark. Every ReLU that the training pushes below 0 for all points gets no
 # gradient; it comes back only if the features happen to move under it. With none alive the domain head is a
 # constant. It has nothing to reverse, and the label loss takes the features back to where the source alone
 # would have them. Some runs recover, some are at their last step just then, and annealing does not forbid it.
@@ -605,15 +610,21 @@ plt.show()
 # fresh points that step was *really* better than the last, and what found it were the target labels: they
 # went into the result, by way of the choice. A practitioner without them stands at the last step. Two signs
 # give it away. A network that does not adapt at all gains more than ten points on the mean, most of it on
-# two seeds whose first steps happened to pass near :math:`x + y`: reported, they look like DANN. And DANN's
-# best lies above the ceiling of the one rule for both, bought with accuracy on the source: the choice took a
-# moment at which the circling favoured the target.
+# two seeds that were picked at their very first evaluation: hardly trained, they happened to suit the target,
+# and not yet the source. Reported, they look like DANN. And DANN's best lies above the ceiling, bought with
+# accuracy on the source: on those two seeds the choice took the same first evaluation, on others a moment at
+# which the circling favoured the target. (Above .9615 is not impossible. The boundary :math:`a x + y > a / 2`
+# with :math:`a = 0.86` is right for .967 of either domain; but it is nothing that the domains share, and
+# without target labels nobody would know to stop there.)
 
 best = [picked(history) for history in histories["dann"]]
 last = [history[-1] for history in histories["dann"]]
 print(f"DANN's best of 50 on fresh points: {mean(best, 'fresh'):.4f}, the ceiling: {CEILING:.4f}")
 assert mean(best, "fresh") > CEILING and mean(best, "source") < mean(last, "source") and choice["label"] > 0.1
-assert sum(picked(history)["shown"] > 0.95 for history in histories["label"]) == 2
+lucky = [row for row in map(picked, histories["label"]) if row["shown"] > 0.95]
+assert len(lucky) == 2 and all(row["step"] == 30 and row["source"] < 0.85 for row in lucky)
+margins = np.array([0.86 / 2, 1 - 0.86 / 2]) / (0.2 * np.sqrt(1 + 0.86**2))  # of the two classes
+assert round(norm.cdf(margins).mean(), 3) == 0.967
 
 # %%
 # **How to see it**: ask of any reported number which step it is of, and who chose. **Remedy**: the last step
@@ -726,7 +737,7 @@ check({letter: diagnosis(signs(dann, pairs[5])) for letter, (_, dann) in patient
 #      - live units, the norm of the reversed gradient, a fresh domain classifier
 #      - a dead domain head
 #      - a wider domain head
-#    * - too good: above what one rule can do
+#    * - too good: above the ceiling of what the domains share
 #      - who chose the step
 #      - best epoch by target labels
 #      - the last step, fixed beforehand; several seeds

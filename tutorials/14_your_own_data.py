@@ -50,7 +50,7 @@ def clinics(seed, leaks=10):
     a, b = np.array_split(rng.permutation(len(x)), 2)
     measured = x[b] * rng.uniform(0.5, 2, 30) + 2 * x.std(axis=0) * rng.normal(size=30)
     after = 3 * y[a][:, None] + rng.normal(size=(len(a), leaks))  # follows the class
-    before = 1.5 + 1.8 * rng.normal(size=(len(b), leaks))  # the same mean and spread, whatever the class
+    before = 1.5 + 1.8 * rng.normal(size=(len(b), leaks))  # about the same mean and spread for both classes
     return np.hstack([x[a], after]), y[a], np.hstack([measured, before]), y[b]
 
 
@@ -119,8 +119,8 @@ print("the first ten patients of clinic B:", dann.predict(standardise(x_target))
 #
 # Before you adapt, standardise, and *each domain by itself*: a gain and an offset of each column are then
 # gone, with no network at all. The habit from ordinary supervised learning, the training set's mean and
-# deviation for everything, is wrong here. How much of the loss is that? Four draws of the clinics. The last
-# row is trained on 200 labelled patients of B and tested on the others: the ceiling, roughly.
+# deviation for everything, is wrong here. How much accuracy does that cost? Four draws of the clinics. The
+# last row is trained on 200 labelled patients of B and tested on the others: the ceiling, roughly.
 
 
 def as_source(x, x_source):
@@ -161,12 +161,13 @@ assert abs(mean["source's statistics, DANN"] - mean["source's statistics, source
 assert mean["own statistics, DANN"] > mean["own statistics, source only"] + 0.04
 
 # %%
-# Most of the loss was instruments, and standardising repairs it for nothing. What is left is the leak, which
-# no mean and no deviation shows: single columns look alike. But together, ten columns that rise and fall with
-# the class in A and independently in B, they give the domain away, and DANN has something to work against.
+# Most of what was missing was the instruments' doing, and standardising repairs it for nothing. What is left
+# is the leak, which no mean and no deviation shows: single columns look alike. But together, ten columns that
+# rise and fall with the class in A and independently in B, they give the domain away, and DANN has something
+# to work against.
 #
-# With the source's statistics DANN has to undo everything at once, and here does not help at all. Do the easy
-# part first.
+# With the source's statistics DANN has to undo everything at once: it helps on some draws, does harm on
+# others, and on the mean of the four changes nothing for the better. Do the easy part first.
 
 # %%
 # Did it work? Without target labels
@@ -191,9 +192,9 @@ np.testing.assert_allclose(right + swapped, 1)
 #   those of source-only training. Not the network's own domain head, which may be dead (tutorial 13).
 # - **reverse validation** (Ganin et al., section 5.1.2): let the network label the target; train again, from
 #   the target with these labels as a source, back to the source; test on held-out source labels. If the way
-#   there mixed the classes up, the way back can not come out right.
+#   there mixed the classes up, the way back is not likely to come out right.
 #
-# Predict which of them will find out that ``lam=0`` is the worst choice here. Then compare the secret.
+# Predict which of them will find out that ``lam=0`` is the worst choice here. Then compare with the secret.
 
 
 def tellable(f_source, f_target):
@@ -273,9 +274,9 @@ print(on_images.step(x_batch, y_batch, x_batch, lam=0.1), on_images.transform(x_
 assert on_images.transform(x_batch).shape == (8, 512)
 
 # %%
-# **Unequal domains.** Nothing. ``Batches`` runs through each domain at its own pace and begins anew at its
-# end; every step has as many examples of one as of the other, so that the domain head can not win by always
-# naming the larger. Only the batch must not be larger than the smaller domain.
+# **Unequal domains.** There is nothing to change. ``Batches`` runs through each domain at its own pace and
+# begins anew at its end; every step has as many examples of one as of the other, so that the domain head can
+# not win by always naming the larger. Only the batch must not be larger than the smaller domain.
 
 few = adapt(source, y_source, target[:40], seed=0)
 with_few = accuracy(few.predict(target), y_secret)
@@ -325,8 +326,9 @@ else:
 # --------------
 #
 # *Exercise.* Write ``your_answer(columns, seed)`` for the wine: a DANN with 13 columns in, three classes, 24
-# features, and a domain head with *one* logistic unit, as in the paper. One half of the wine is the source;
-# the other, with an instrument's gain and offset and standardised, the target. The check trains it.
+# features behind a ReLU, and a domain head with *one* logistic unit, as in the paper. One half of the wine is
+# the source. The other half, measured with another gain and offset in each column and then standardised, is
+# the target. The check trains it.
 
 your_answer = None  # a function (columns, seed) -> DANN
 
@@ -345,15 +347,19 @@ def check(answer):
     dann, classes = answer(x_source.shape[1], 0), len(np.unique(y_source))
     f = dann.features.forward(x_source)
     assert f.shape[1] == 24, f"{f.shape[1]} features, not 24"
+    opposite, middle = dann.features.forward(-x_source), dann.features.forward(0 * x_source)
+    assert np.abs(f + opposite - 2 * middle).max() > 1e-3, "the features are linear in x: is there a ReLU?"
     units = dann.label_head.forward(f).shape[1]
     assert units == classes, f"the label head has {units} units for {classes} classes"
     units = dann.domain_head.forward(f).shape[1]
     assert units == 1, f"the domain head ends in {units} units; one logistic unit says p(target)"
+    logit = dann.domain_head.forward(1000 * f)
+    assert np.abs(logit).max() > 1.01, "the domain head must give the logit: the loss contains the sigmoid"
     rng = np.random.default_rng(0)
     feed = Batches(x_source, y_source, size=32, rng=rng), Batches(x_target, size=32, rng=rng)
     fit(dann, Adam(dann.networks), *feed, steps=500, **schedules)
     reached = accuracy(dann.predict(x_target), y_secret)
-    assert reached > 0.9, f"only {reached:.2f} on the target: is anything trained, is there a ReLU?"
+    assert reached > 0.9, f"only {reached:.2f} on the target: is anything trained?"
     print(f"The shapes are right, and it reaches {reached:.3f} on the target.")
 
 
