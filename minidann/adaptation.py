@@ -319,7 +319,7 @@ def draw(outcomes, source, target, args):
     first = {method: outcome for method, of_method in found for task, outcome in of_method.items() if task.seed == args.seed}
     embedded = {method: outcome.features[target] for method, outcome in first.items() if method != "target" or len(first) == 1}
     rows = [row for task, outcome in outcomes.items() if task[:2] == (source, target) for row in outcome.history]
-    yield "data", plots.image_grid(dict(zip(("source", "target"), digits)))
+    yield "data", plots.image_grid(dict(zip(("source", "target"), digits)), augment=RECIPES[args.recipe].augment)
     if rows:
         yield "curves", plots.curves(rows)
     if embedded:

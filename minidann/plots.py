@@ -14,14 +14,22 @@ METHODS = {"source": "source only", "target": "trained on target", "dann": "DANN
 TEN = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B2A600", "#7F3C8D", "#999999")
 
 
-def image_grid(domains, columns=8):
-    """Two rows of training images for each domain: a dict of name -> Digits."""
+def image_grid(domains, columns=8, augment=None):
+    """Two rows of training images for each domain, a dict of name -> Digits.
+
+    With ``augment``, a function (images, rng) -> images, the second row has the images of the first as training might see them.
+    """
     figure = Figure(figsize=(columns, 2 * len(domains) + 0.6), layout="constrained")
     panels = figure.subfigures(len(domains), 1)
     for panel, (name, digits) in zip(np.atleast_1d(panels), domains.items()):
-        panel.suptitle(f"{name}: {len(digits.x_train):,} training images", fontsize=11)
-        for axis, image, label in zip(panel.subplots(2, columns).flat, digits.x_train, digits.y_train):
-            axis.imshow(image)
+        panel.suptitle(f"{name}: {len(digits.x_train):,} training images" + (", below as training might see them" if augment else ""), fontsize=11)
+        x, y = digits.x_train[: 2 * columns], digits.y_train[: 2 * columns]
+        x = x.reshape(*x.shape[:3], -1)  # (16, H, W, 1 or 3)
+        if augment:
+            bent = augment(x[:columns], np.random.default_rng(0)).astype(np.uint8)
+            x, y = np.concatenate([x[:columns], bent]), np.tile(y[:columns], 2)
+        for axis, image, label in zip(panel.subplots(2, columns).flat, x, y):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=255)
             axis.set_title(str(label), fontsize=9, pad=2)
             axis.axis("off")
     return figure

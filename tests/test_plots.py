@@ -34,6 +34,21 @@ def test_the_grid_shows_the_first_sixteen_images_with_their_labels():
     np.testing.assert_array_equal(axes[16].images[0].get_array(), x[0])
 
 
+def test_the_grid_shows_bent_images_under_their_own():
+    x, y = np.arange(20 * 12, dtype=np.uint8).reshape(20, 2, 2, 3), np.arange(20) % 10
+    axes = plots.image_grid({"source": Digits(x, y, x, y)}, augment=lambda x, rng: 255.0 - x).axes
+    assert [axis.get_title() for axis in axes] == 2 * [str(label) for label in y[:8]]
+    for image, axis in zip([*x[:8], *255 - x[:8]], axes, strict=True):
+        np.testing.assert_array_equal(axis.images[0].get_array(), image)
+
+
+def test_images_of_one_channel_are_shown_grey_from_black_to_white():
+    x, y = np.full((16, 2, 2), 128, np.uint8), np.zeros(16, int)
+    for axis in plots.image_grid({"source": Digits(x, y, x, y)}).axes:
+        (image,) = axis.images
+        assert image.get_cmap().name == "gray" and image.get_clim() == (0, 255)
+
+
 def test_the_embedding_has_a_point_for_each_image():
     rng = np.random.default_rng(0)
     f, y = rng.standard_normal((40, 5)), np.arange(20) % 10
