@@ -357,21 +357,21 @@ assert round(share_of_gap(0.5225, 0.7666, 0.9596), 2) == 0.56
 
 # %%
 # The curves are in the CSV files beside the records: a row every 200 steps, on the first 500 test images of
-# each domain. Of ``best`` only DANN's are drawn.
+# each domain.
 
 
-def read_history(name):
-    """(method, seed) -> the rows of a history, of a CSV file; none if it is not there."""
+def read_histories(names):
+    """(method, seed) -> the rows of its history, from the CSV files beside the records, as far as they are there."""
     curves = {}
-    path = RESULTS / name
-    if path.exists():
-        with open(path, newline="") as file:
-            for row in csv.DictReader(file):
-                curves.setdefault((row["method"], int(row["seed"])), []).append(row)
+    for path in (RESULTS / name.replace(".json", "-history.csv") for name in names):
+        if path.exists():
+            with open(path, newline="") as file:
+                for row in csv.DictReader(file):
+                    curves.setdefault((row["method"], int(row["seed"])), []).append(row)
     return curves
 
 
-histories = {"tf-dann": read_history("mnistm-history.csv"), "best": read_history("mnistm-best-history.csv")}
+histories = {recipe: read_histories(names) for recipe, names in RECORDS.items()}
 histories = {recipe: curves for recipe, curves in histories.items() if curves}
 if histories:
     figure, axes = plt.subplots(
