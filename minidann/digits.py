@@ -8,7 +8,7 @@ For each pair: source only, DANN, and trained on target; see ``python -m minidan
 A network that is trained on a source alone is trained once, however many targets it is tested on.
 
 Recipes: ``light``, the network of ``best`` for fewer steps on images bent at random, at 28x28; ``svhn``, the paper's large one, at 32x32.
-See :mod:`minidann.recipes`. Every image gets three channels and its own domain's mean subtracted.
+See :mod:`minidann.recipes`. Every image gets three channels; with ``light`` its own mean is subtracted, with ``svhn`` its domain's.
 """
 
 import argparse

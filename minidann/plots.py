@@ -103,7 +103,7 @@ def embedding(features, y_source, y_target):
 
 def confusion(matrices):
     """The share of each digit's images that were given each answer, a panel for each method: a dict of method -> (10, 10) counts."""
-    figure = Figure(figsize=(4.6 * len(matrices), 4.7), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(matrices), 5.1), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(matrices)))
     for axis, (method, counts) in zip(panels, matrices.items()):
         shares = np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
