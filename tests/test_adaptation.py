@@ -81,10 +81,12 @@ def test_the_record_of_a_run(args):
 
 def test_each_image_gets_its_own_mean_and_variance_taken_away(place):
     x = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
+    x[..., 1] //= 3
     y = to_host(adaptation.standardize(place(x)))
     assert y.dtype == np.float32
     np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=1e-6)
     np.testing.assert_allclose(y.var(axis=(1, 2, 3)), 1, rtol=1e-3)
+    np.testing.assert_allclose(y.std(axis=(1, 2)) / x.std(axis=(1, 2)), np.repeat(1 / np.sqrt(x.var(axis=(1, 2)).mean(axis=1))[:, None], 3, axis=1), rtol=1e-3)
     brighter, empty = 40 + x // 2, np.zeros_like(x)
     np.testing.assert_allclose(adaptation.standardize(brighter), y, atol=0.03)  # but for rounding
     assert not adaptation.standardize(empty).any()
