@@ -224,3 +224,12 @@ def test_training_is_given_what_the_recipe_says(method, monkeypatch):
     for batches, domain in ((labelled, expected), (unlabelled, target)):
         (x, *_) = batches.at(slice(None))
         np.testing.assert_array_equal(x, adaptation.normalize(domain.x_train, domain.mean))
+
+
+@pytest.mark.parametrize("recipe", ["best", "light"])
+def test_the_figure_of_the_data_shows_what_the_recipe_does_to_the_images(recipe, args, monkeypatch):
+    shown = []
+    monkeypatch.setattr(adaptation.plots, "image_grid", lambda digits, augment: shown.append((list(digits), augment)))
+    args.recipe = recipe
+    assert [name for name, _ in adaptation.draw({}, *PAIR, args)] == ["data"]
+    assert shown == [(["source", "target"], RECIPES[recipe].augment)]
