@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from minidann import ablation
 from minidann.adaptation import Outcome, Task, of_pair, target_accuracy
 from minidann.experiment import summarize
 
@@ -59,3 +60,16 @@ def test_a_row_holds_what_its_records_hold(pair, cells):
 
 def test_there_are_rows():
     assert len(rows()) >= 4
+
+
+def test_the_table_of_the_ablation_holds_what_its_record_holds():
+    runs = json.loads((RESULTS / "ablation.json").read_text())["runs"]
+    lines = (RESULTS / "digits.md").read_text(encoding="utf-8").splitlines()
+    start = lines.index("| variant | source | target | domain head | own statistics |") + 2
+    found = {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in lines[start : start + len(ablation.VARIANTS)])}
+    assert list(found) == list(ablation.VARIANTS)
+    for variant, cells in found.items():
+        records = [run for run in runs if run["method"] == variant]
+        domain = [(run["source_domain"] + run["target_domain"]) / 2 for run in records]
+        columns = [[run[key] for run in records] for key in ("source_class", "target_class", "target_class_own_statistics")]
+        assert cells == [figure(values) for values in (*columns[:2], domain, columns[2])], variant
