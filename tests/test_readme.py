@@ -32,7 +32,7 @@ def figures(values):
 
 RECORDS = {
     "minidann, recipe tf-dann": ("mnistm.json", "mnistm-dann-seeds-2-3.json"),
-    "minidann, recipe paper": ("mnistm-paper.json", "mnistm-paper-seeds-1-2.json"),
+    "minidann, recipe paper": ("mnistm-paper.json", "mnistm-paper-seeds-1-2.json", "mnistm-paper-source.json", "mnistm-paper-target.json"),
     "minidann, recipe best": ("mnistm-best.json", "mnistm-best-source.json", "mnistm-best-target.json"),
 }
 
