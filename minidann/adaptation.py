@@ -134,9 +134,16 @@ def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
     x_labelled, y_labelled, x_target = resident(place, labelled.x_train, labelled.y_train, target.x_train)
     rng = np.random.default_rng([seed, 1])
 
-    def batches(domain, *arrays):
-        prepare, augment = preparation(domain, place), recipe.augment or (lambda x, rng: x)
-        return Batches(*arrays, size=recipe.batch_size, rng=rng, place=place, prepare=lambda x: prepare(augment(x, rng)))
+    augment = recipe.augment or (lambda x, rng: x)
+
+    def batches(domain, *arrays, gentle=None):
+        prepare = preparation(domain, place)
+
+        def images(x):
+            changed = prepare(augment(x, rng))
+            return (prepare(gentle(x, rng)), changed) if gentle else changed
+
+        return Batches(*arrays, size=recipe.batch_size, rng=rng, place=place, prepare=images)
 
     some = [domain._replace(x_test=domain.x_test[:MONITORED], y_test=domain.y_test[:MONITORED]) for domain in (source, target)]
     history = History()
@@ -145,7 +152,7 @@ def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
             dann,
             recipe.optimizer(networks),
             batches(labelled, x_labelled, y_labelled),
-            batches(target, x_target),
+            batches(target, x_target, gentle=recipe.gentle),
             steps=recipe.steps,
             lam=recipe.lam,
             learning_rate=recipe.learning_rate,

@@ -7,8 +7,9 @@
 For each pair: source only, DANN, and trained on target; see ``python -m minidann.mnistm --help`` for the methods.
 A network that is trained on a source alone is trained once, however many targets it is tested on.
 
-Recipes: ``light``, the network of ``best`` for fewer steps on images bent at random, at 28x28; ``svhn``, the paper's large one, at 32x32.
-See :mod:`minidann.recipes`. Every image gets three channels; with ``light`` its own mean is subtracted, with ``svhn`` its domain's.
+Recipes: ``light``, the network of ``best`` for fewer steps on images bent at random, at 28x28; ``pseudo``, the
+same with pseudo-labels on the target, which goes beyond DANN; ``svhn``, the paper's large network, at 32x32.
+See :mod:`minidann.recipes`. Every image gets three channels; with ``light`` and ``pseudo`` its own mean is subtracted, with ``svhn`` its domain's.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def parse(argv):
     parser.add_argument("--source", nargs="+", choices=NAMES, metavar="NAME", help=f"what to train on, one or more of {', '.join(NAMES)}")
     parser.add_argument("--target", nargs="+", choices=NAMES, metavar="NAME", help="what to adapt to, one or more of the same; each source to each target")
     parser.add_argument("--matrix", action="store_true", help="all pairs of the sets that are here, source only and DANN, as a table of sources and targets")
-    parser.add_argument("--recipe", choices=("light", "svhn"), default="light", help="network and training protocol (default: %(default)s)")
+    parser.add_argument("--recipe", choices=("light", "pseudo", "svhn"), default="light", help="network and training protocol (default: %(default)s)")
     parser.add_argument("--method", choices=(*METHODS, "all"), default="all", help="what to train on (default: %(default)s)")
     parser.add_argument("--data-dir", metavar="DIR", help="folder that holds mnist/, usps/ ...")
     adapt_options(parser, out="runs/digits")

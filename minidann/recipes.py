@@ -33,6 +33,12 @@
     augmentation   in training the images of both domains are bent at random, see :func:`minidann.data.random_warp`
     lambda         a tenth of what follows
 
+``pseudo``, as ``light`` but for
+
+    target         the network's own sure answers serve as labels, see :mod:`minidann.pseudo_labels`: those for the image moved by up to 2 pixels, not bent
+    lambda         as follows
+    steps          3,000
+
 ``svhn``, the paper's network for SVHN and SYN NUMBERS (its figure 4b) as dann_tf2.0 wrote it, at 32x32 pixels:
 
     features       conv 5x5 same 64 - BN - ReLU - pool 3/2 - the same again - conv 5x5 same 128 - BN - ReLU - flatten (8192)
@@ -59,6 +65,7 @@ from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, R
 from minidann.nn.initializers import truncated_normal
 from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import cosine, learning_rate, reversal_strength
+from minidann.pseudo_labels import PseudoLabelDANN
 
 
 class Recipe(NamedTuple):
@@ -70,6 +77,7 @@ class Recipe(NamedTuple):
     of the steps are averaged at the end. ``size``: height and width of the images; ``binarize`` whether the digits of MNIST and
     MNIST-M are; ``mean`` "joint", "domain" or "image", whose mean is subtracted from the images; with "image" each is also divided by its
     standard deviation. ``augment``: function (images, rng) -> images, which changes those of both domains at random in training, or None.
+    ``gentle``: the like for the version of the target's images that is given pseudo-labels, or None if ``build`` knows of none.
     """
 
     build: Callable
@@ -83,6 +91,7 @@ class Recipe(NamedTuple):
     binarize: bool = False
     mean: str = "domain"
     augment: Callable | None = None
+    gentle: Callable | None = None
 
 
 def tf_dann(seed, domains=2):
@@ -105,11 +114,12 @@ def paper(seed, domains=2):
     return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head), domain_weight=2.0)
 
 
-def best(seed, domains=2, *, normalization="separate", dropout=0.5, domain_width=100):
+def best(seed, domains=2, *, normalization="separate", dropout=0.5, domain_width=100, label_domains=1):
     """The network of ``best``.
 
     ``normalization``: "separate", each domain of a batch by its own statistics; "mixed", the whole batch by one mean and variance;
     or "none". ``dropout``: the rate of both dropout layers, 0 for none. ``domain_width``: hidden units of the domain head.
+    ``label_domains``: how many domains the label head is trained on.
     """
     rng = np.random.default_rng(seed)
     conv, dense = partial(Conv2D, rng=rng, padding="valid"), partial(Dense, rng=rng)
@@ -122,10 +132,14 @@ def best(seed, domains=2, *, normalization="separate", dropout=0.5, domain_width
         return [Dropout(dropout, channels=channels, rng=rng)] if dropout else []
 
     features = [conv(3, 64, 5), *norm(64), MaxPool2D(2), ReLU(), conv(64, 50, 5), *norm(50), *drop(channels=True), MaxPool2D(2), ReLU(), Flatten()]
-    # the label head is trained on one domain alone
-    label_head = [dense(800, 100), *norm(100, 1), ReLU(), *drop(), dense(100, 100), *norm(100, 1), ReLU(), dense(100, 10)]
+    label_head = [dense(800, 100), *norm(100, label_domains), ReLU(), *drop(), dense(100, 100), *norm(100, label_domains), ReLU(), dense(100, 10)]
     domain_head = [dense(800, domain_width), *norm(domain_width), ReLU(), dense(domain_width, 2)]
     return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head))
+
+
+def pseudo(seed, domains=2):
+    """The network of ``light``, whose label head meets the target too."""
+    return PseudoLabelDANN(*best(seed, domains, dropout=0, label_domains=domains).networks)
 
 
 def svhn(seed, domains=2):
@@ -151,12 +165,16 @@ def weak_reversal(p):
 
 
 warp = partial(random_warp, shift=2, affine=0.15, elastic=1.5)
+move = partial(random_warp, shift=2)
 momentum = partial(SGD, learning_rate=0.01, momentum=0.9)
+
+LIGHT = Recipe(partial(best, dropout=0), 2000, 64, Adam, partial(cosine, base=1e-3), weak_reversal, mean="image", augment=warp)
 
 RECIPES = {
     "tf-dann": Recipe(tf_dann, 8600, 32, momentum, learning_rate, binarize=True, mean="joint"),
     "paper": Recipe(paper, 20_000, 64, momentum, learning_rate),
     "best": Recipe(best, 10_000, 64, Adam, partial(cosine, base=1e-3)),
-    "light": Recipe(partial(best, dropout=0), 2000, 64, Adam, partial(cosine, base=1e-3), weak_reversal, mean="image", augment=warp),
+    "light": LIGHT,
+    "pseudo": LIGHT._replace(build=pseudo, steps=3000, lam=reversal_strength, gentle=move),
     "svhn": Recipe(svhn, 20_000, 64, partial(momentum, weight_decay=1e-3), learning_rate, size=32),
 }

@@ -111,9 +111,24 @@ def test_the_images_of_both_domains_are_bent_in_training_and_in_no_test(args, mo
     assert {x.dtype for x in seen[len(bent) :]} == {np.dtype(np.uint8)}  # as they are stored
 
 
-def test_a_run_with_bent_images_goes_on_where_it_was_stopped(args, monkeypatch):
+def test_the_target_comes_in_two_versions_where_it_is_given_pseudo_labels(args, monkeypatch):
+    seen = []
+    recipe = RECIPES["pseudo"]._replace(augment=lambda x, rng: 0.5 * x, gentle=lambda x, rng: 0.25 * x)
+    source, target = adaptation.domains(recipe, PAIR, limit=64, data_dir=None, labelled=False)
+    monkeypatch.setattr(adaptation, "fit", lambda dann, optimizer, source, target, **others: seen.append((source, target)))
+    for method in ("dann", "source"):
+        adaptation.adapt(recipe, source, target, method, 0, device="cpu", checkpoint=None, bar=None)
+        of_source, of_target = seen.pop()
+        ((gentle, bent),) = of_target.at(slice(0, 5))
+        np.testing.assert_array_equal(gentle, adaptation.standardize(0.25 * target.x_train[:5]))
+        np.testing.assert_array_equal(bent, adaptation.standardize(0.5 * target.x_train[:5]))
+        np.testing.assert_array_equal(of_source.at(slice(0, 5))[0], adaptation.standardize(0.5 * source.x_train[:5]))
+
+
+@pytest.mark.parametrize("recipe", ["light", "pseudo"])
+def test_a_run_with_bent_images_goes_on_where_it_was_stopped(recipe, args, monkeypatch):
     monkeypatch.setattr(adaptation, "Checkpoint", partial(adaptation.Checkpoint, every=0))
-    args.recipe, args.steps, args.limit = "light", 20, 100
+    args.recipe, args.steps, args.limit = recipe, 20, 100
     task, evaluate, rows = Task(*PAIR, "dann", 0), adaptation.evaluate, []
     args.out = args.out / "whole"
     expected = adaptation.run(task, args, None)

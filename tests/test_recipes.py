@@ -21,6 +21,7 @@ SHAPES = {
     "paper": ([(5, 5, 3, 32), (5, 5, 32, 48)], [(768, 100), (100, 100), (100, 10)], [(768, 100), (100, 1)]),
     "best": ([(5, 5, 3, 64), (5, 5, 64, 50)], [(800, 100), (100, 100), (100, 10)], [(800, 100), (100, 2)]),
     "light": ([(5, 5, 3, 64), (5, 5, 64, 50)], [(800, 100), (100, 100), (100, 10)], [(800, 100), (100, 2)]),
+    "pseudo": ([(5, 5, 3, 64), (5, 5, 64, 50)], [(800, 100), (100, 100), (100, 10)], [(800, 100), (100, 2)]),
     "svhn": ([(5, 5, 3, 64), (5, 5, 64, 64), (5, 5, 64, 128)], [(8192, 3072), (3072, 2048), (2048, 10)], [(8192, 1024), (1024, 1024), (1024, 2)]),
 }
 
@@ -35,7 +36,7 @@ def test_the_network_is_the_one_that_is_named_and_takes_images_of_its_size(name)
     dann = recipe.build(0)
     assert tuple(weights(network) for network in dann.networks) == SHAPES[name]
     x = np.zeros((2, recipe.size, recipe.size, 3), np.float32)
-    losses = dann.step(x, np.array([1, 2]), x, 0.5)
+    losses = dann.step(x, np.array([1, 2]), (x, x) if recipe.gentle else x, 0.5)
     assert np.isfinite(losses).all()
     assert all(array.dtype == np.float32 for network in dann.networks for array in network.grads.values())
 
@@ -49,6 +50,12 @@ def test_each_domain_is_normalised_by_itself_where_a_batch_holds_two(build, drop
     assert set(parts(alone.features) + parts(alone.domain_head)) == {1}
     channels = [leaf.channels for leaf in dann.features.leaves() if isinstance(leaf, Dropout)]
     assert channels == [True] * dropouts
+
+
+def test_the_label_head_of_pseudo_meets_two_domains():
+    assert set(parts(recipes.pseudo(0).label_head)) == {2} and set(parts(recipes.pseudo(0, 1).label_head)) == {1}
+    for one, other in zip(recipes.pseudo(3).networks, recipes.RECIPES["light"].build(3).networks):  # and is light's else
+        assert all(np.array_equal(array, other.params[name]) for name, array in one.params.items())
 
 
 @pytest.mark.parametrize("normalization, expected", [("separate", [2, 2]), ("mixed", [1, 1]), ("none", [])])
@@ -80,7 +87,7 @@ def test_the_l2_of_svhn_shrinks_weights_and_no_biases():
 def test_the_schedules():
     for name in ("tf-dann", "paper", "svhn"):
         assert recipes.RECIPES[name].learning_rate is learning_rate and learning_rate(0) == 0.01
-    for name in ("best", "light"):
+    for name in ("best", "light", "pseudo"):
         assert recipes.RECIPES[name].learning_rate(0) == 1e-3 and recipes.RECIPES[name].learning_rate(1) == 0
     for name, recipe in recipes.RECIPES.items():
         assert recipe.lam(0) == 0 and recipe.lam(1) == pytest.approx(0.1 if name == "light" else 1, abs=1e-4)
@@ -90,8 +97,11 @@ def test_only_paper_sums_the_two_domains_means():
     assert {name for name, recipe in recipes.RECIPES.items() if name != "svhn" and recipe.build(0).domain_weight == 2} == {"paper"}
 
 
-def test_only_light_bends_its_images_and_takes_each_ones_own_mean_without_dropout():
-    for network in recipes.RECIPES["light"].build(0).networks:
-        assert not any(isinstance(leaf, Dropout) for leaf in network.leaves())
-    assert [name for name, recipe in recipes.RECIPES.items() if recipe.augment] == ["light"]
-    assert {name: recipe.mean for name, recipe in recipes.RECIPES.items() if recipe.mean != "domain"} == {"tf-dann": "joint", "light": "image"}
+def test_light_and_pseudo_bend_their_images_and_take_each_ones_own_mean_without_dropout():
+    for name in ("light", "pseudo"):
+        for network in recipes.RECIPES[name].build(0).networks:
+            assert not any(isinstance(leaf, Dropout) for leaf in network.leaves())
+    assert [name for name, recipe in recipes.RECIPES.items() if recipe.augment] == ["light", "pseudo"]
+    means = {name: recipe.mean for name, recipe in recipes.RECIPES.items() if recipe.mean != "domain"}
+    assert means == {"tf-dann": "joint", "light": "image", "pseudo": "image"}
+    assert [name for name, recipe in recipes.RECIPES.items() if recipe.gentle] == ["pseudo"]

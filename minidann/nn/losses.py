@@ -12,17 +12,29 @@ Binary cross-entropy, for yes or no. logits z, targets t in [0, 1], both (N,) or
     p = sigmoid(z)          L = mean(-t log p - (1 - t) log(1 - p)) = mean(max(z, 0) - z t + log(1 + exp(-|z|)))
     dL/dz = (p - t) / N
 
+Class balance, for examples whose labels are not known, but of which there are as many in each of K classes. logits z (N, K), p as above:
+
+    pbar[k] = mean_n p[n, k]
+    L = -mean_k log(K pbar[k])                            the divergence from equal shares to pbar: 0 if all are 1/K
+
+    r[n, k] = p[n, k] / sum_m p[m, k]                     the share of n in all that is said for k
+    dL/dz[n, k] = (p[n, k] sum_j r[n, j] - r[n, k]) / K
+
 Taking the probabilities first and their logarithm after would overflow, or meet log 0, once a logit
-is large. The forms on the right never exponentiate a positive number: finite at z = +-10,000.
+is large. The code never exponentiates a positive number: finite at z = +-10,000.
 
 ``reduction="sum"`` leaves out the division by N, in value and gradient alike.
+
+Source for the last: Arazo et al., *Pseudo-labeling and confirmation bias in deep semi-supervised learning* (2020), their R_A.
 """
+
+import math
 
 from minidann.backend import array_module
 from minidann.nn.activations import sigmoid
 
 
-def softmax_cross_entropy(logits, labels, reduction="mean"):
+def softmax_cross_entropy(logits, labels, reduction="mean", weights=None):
     """Cross-entropy of ``softmax(logits)`` against integer labels.
 
     Parameters
@@ -32,6 +44,8 @@ def softmax_cross_entropy(logits, labels, reduction="mean"):
         Each in 0..K-1. Not looked at one by one here, for that would wait for a GPU at every step:
         :func:`minidann.train.fit` does it once, before the first step.
     reduction : "mean" or "sum"
+    weights : array (N,), optional
+        What each example counts, by default 1; the mean is over N all the same.
 
     Returns
     -------
@@ -53,10 +67,12 @@ def softmax_cross_entropy(logits, labels, reduction="mean"):
     shifted = logits - logits.max(axis=1, keepdims=True)  # p stays the same; the largest is now 0
     exp = xp.exp(shifted)
     total = exp.sum(axis=1, keepdims=True)  # (N, 1)
-    loss = (xp.log(total[:, 0]) - shifted[rows, labels]).sum()
+    losses = xp.log(total[:, 0]) - shifted[rows, labels]  # (N,)
     dlogits = exp / total
     dlogits[rows, labels] -= 1
-    return _reduce(loss, dlogits, reduction)
+    if weights is not None:
+        losses, dlogits = weights * losses, weights[:, None] * dlogits
+    return _reduce(losses.sum(), dlogits, reduction)
 
 
 def binary_cross_entropy(logits, targets, reduction="mean"):
@@ -84,6 +100,31 @@ def binary_cross_entropy(logits, targets, reduction="mean"):
     targets = targets.reshape(logits.shape).astype(logits.dtype)
     loss = (xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))).sum()
     return _reduce(loss, sigmoid(logits) - targets, reduction)
+
+
+def class_balance(logits):
+    """How unequal the shares of the classes are in a batch of predictions.
+
+    Parameters
+    ----------
+    logits : array (N, K)
+
+    Returns
+    -------
+    loss : 0-d array
+    dlogits : array (N, K)
+        The gradient of ``loss`` with respect to ``logits``.
+    """
+    xp = array_module(logits)
+    n, k = logits.shape
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_p = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))  # (N, K)
+    most = log_p.max(axis=0)
+    r = xp.exp(log_p - most)
+    total = r.sum(axis=0)  # (K,): times exp(most), N pbar
+    r /= total
+    loss = math.log(n / k) - (most + xp.log(total)).mean()
+    return loss, (xp.exp(log_p) * r.sum(axis=1, keepdims=True) - r) / k
 
 
 def _reduce(loss, dlogits, reduction):

@@ -8,7 +8,7 @@ from strict_cupy import meter
 
 from minidann.backend import to_host
 from minidann.nn.gradcheck import check_loss
-from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
+from minidann.nn.losses import binary_cross_entropy, class_balance, softmax_cross_entropy
 
 on_the_stand_in = pytest.mark.parametrize("place", ["stand-in"], indirect=True)
 REDUCTIONS = ("mean", "sum")
@@ -31,6 +31,45 @@ def test_softmax_cross_entropy_is_minus_log_of_the_true_classs_probability(place
     p, factor = softmax(z), {"mean": 1 / n, "sum": 1}[reduction]
     np.testing.assert_allclose(loss, -np.log(p[np.arange(n), labels]).sum() * factor, rtol=1e-10)
     np.testing.assert_allclose(dz, (p - np.eye(k)[labels]) * factor, atol=1e-12)
+
+
+@given(seeds, st.integers(1, 6), st.integers(2, 5), st.sampled_from(REDUCTIONS))
+def test_each_example_counts_its_weight_and_the_mean_is_over_all(place, seed, n, k, reduction):
+    z, labels = draw(seed, n, k)
+    weights = np.random.default_rng(seed).integers(0, 3, n) / 2
+    loss, dz = map(to_host, softmax_cross_entropy(place(z), place(labels), reduction, place(weights)))
+    p, factor = softmax(z), {"mean": 1 / n, "sum": 1}[reduction]
+    np.testing.assert_allclose(loss, -(weights * np.log(p[np.arange(n), labels])).sum() * factor, rtol=1e-10)
+    np.testing.assert_allclose(dz, weights[:, None] * (p - np.eye(k)[labels]) * factor, atol=1e-12)
+
+
+@given(seeds, st.integers(1, 6), st.integers(2, 5))
+def test_class_balance_is_the_divergence_of_the_mean_answer_from_equal_shares(place, seed, n, k):
+    z, _ = draw(seed, n, k)
+    loss, _ = class_balance(place(z))
+    shares, equal = softmax(z).mean(axis=0), 1 / k
+    np.testing.assert_allclose(to_host(loss), (equal * np.log(equal / shares)).sum(), rtol=1e-10, atol=1e-12)
+
+
+@given(seeds, st.integers(1, 5), st.integers(2, 4))
+def test_class_balance_gradient_agrees_with_differences(place, seed, n, k):
+    z, labels = draw(seed, n, k)
+    assert check_loss(lambda z, _: class_balance(z), z / 3, labels, place=place).passed(1e-6)
+
+
+def test_class_balance_is_zero_where_every_class_has_its_share_and_then_pulls_at_nothing(place):
+    loss, dz = map(to_host, class_balance(place(30 * np.eye(4)[[0, 1, 2, 3, 3, 2, 1, 0]])))
+    np.testing.assert_allclose(loss, 0, atol=1e-12)
+    np.testing.assert_allclose(dz, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_class_balance_at_ten_thousand(place, dtype):
+    """No answer at all for the second class: the loss is large, not infinite, and the gradient asks for it."""
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        loss, dz = map(to_host, class_balance(place(np.array([[1e4, -1e4], [1e4, -1e4]], dtype))))
+    assert loss == pytest.approx(1e4, rel=1e-3) and loss.dtype == dz.dtype == dtype
+    np.testing.assert_allclose(dz, [[0.25, -0.25]] * 2)
 
 
 @given(seeds, st.integers(1, 6), st.sampled_from(REDUCTIONS), st.booleans())
