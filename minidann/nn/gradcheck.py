@@ -34,7 +34,7 @@ from minidann.backend import array_module, to_host
 from minidann.device import DEVICES, choose
 from minidann.errors import InputError
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, GradientReversal, MaxPool2D, ReLU, Sequential, Sigmoid
-from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
+from minidann.nn.losses import binary_cross_entropy, class_balance, softmax_cross_entropy
 
 TOLERANCE = 1e-7
 
@@ -184,6 +184,7 @@ def cases(rng, place=to_host):
         ("Sequential", "Dense, Sigmoid, BatchNorm, Dense", layer(Sequential([Dense(4, 6, rng=rng), Sigmoid(), BatchNorm(6), Dense(6, 3, rng=rng)]), (5, 4))),
         ("softmax_cross_entropy", "4 classes", loss(softmax_cross_entropy, rng.standard_normal((5, 4)), labels)),
         ("binary_cross_entropy", "", loss(binary_cross_entropy, rng.standard_normal((5, 1)), rng.integers(0, 2, 5))),
+        ("class_balance", "4 classes", loss(lambda z, _: class_balance(z), rng.standard_normal((5, 4)), labels)),
     ]
 
 
