@@ -47,13 +47,14 @@ def test_the_matrix_has_every_pair_and_trains_each_source_once():
     assert not any(task[2] == "target" for task in planned)
 
 
-def test_svhn_to_mnist_with_the_network_for_it(small_data, tmp_path):
-    options = ("--source", "svhn", "--target", "mnist", "--recipe", "svhn", "--method", "dann", "--steps", 1, "--batch-size", 2)
+@pytest.mark.parametrize("recipe", ["svhn", "pseudo"])
+def test_svhn_to_mnist_by_other_recipes(recipe, small_data, tmp_path):
+    options = ("--source", "svhn", "--target", "mnist", "--recipe", recipe, "--method", "dann", "--steps", 1, "--batch-size", 2)
     result = program(*options, "--out", tmp_path, MINIDANN_DATA=str(small_data))
     assert result.returncode == 0, result.stderr
     (record,) = records(tmp_path)
     assert record["source"] == "svhn" and record["target"] == "mnist" and np.sum(record["confusion"]["mnist"]) == 48
-    assert json.loads((tmp_path / "results.json").read_text())["options"]["recipe"] == "svhn"
+    assert json.loads((tmp_path / "results.json").read_text())["options"]["recipe"] == recipe
 
 
 def test_a_pair_has_its_three_methods_and_its_figures(small_data, tmp_path):
