@@ -31,7 +31,7 @@ def parse(argv):
         prog="python -m minidann.digits",
         description="Train on one set of digits, test on another: without adaptation, with DANN, and (the ceiling) on the other's own labels.",
         epilog="mnist, mnistm (made of MNIST and BSDS500), svhn and usps are files, found as python -m minidann.data says; synth is drawn here. "
-        "One DANN run of the recipe light takes some four minutes on one core, of pseudo eight; of svhn, some hours on two cores: rather for a GPU.",
+        "One DANN run of the recipe light takes some four minutes on one core, of pseudo twelve; of svhn, some hours on two cores: rather for a GPU.",
     )
     parser.add_argument("--source", nargs="+", choices=NAMES, metavar="NAME", help=f"what to train on, one or more of {', '.join(NAMES)}")
     parser.add_argument("--target", nargs="+", choices=NAMES, metavar="NAME", help="what to adapt to, one or more of the same; each source to each target")

@@ -35,9 +35,10 @@
 
 ``pseudo``, as ``light`` but for
 
-    target         the network's own sure answers serve as labels, see :mod:`minidann.pseudo_labels`: those for the image moved by up to 2 pixels, not bent
+    target         answers with a probability above .9 serve as labels, see :mod:`minidann.pseudo_labels`; they are those for the image moved by up to
+                   2 pixels, not bent
     lambda         as follows
-    steps          3,000
+    steps          5,000
 
 ``svhn``, the paper's network for SVHN and SYN NUMBERS (its figure 4b) as dann_tf2.0 wrote it, at 32x32 pixels:
 
@@ -139,7 +140,7 @@ def best(seed, domains=2, *, normalization="separate", dropout=0.5, domain_width
 
 def pseudo(seed, domains=2):
     """The network of ``light``, whose label head meets the target too."""
-    return PseudoLabelDANN(*best(seed, domains, dropout=0, label_domains=domains).networks)
+    return PseudoLabelDANN(*best(seed, domains, dropout=0, label_domains=domains).networks, threshold=0.9)
 
 
 def svhn(seed, domains=2):
@@ -175,6 +176,6 @@ RECIPES = {
     "paper": Recipe(paper, 20_000, 64, momentum, learning_rate),
     "best": Recipe(best, 10_000, 64, Adam, partial(cosine, base=1e-3)),
     "light": LIGHT,
-    "pseudo": LIGHT._replace(build=pseudo, steps=3000, lam=reversal_strength, gentle=move),
+    "pseudo": LIGHT._replace(build=pseudo, steps=5000, lam=reversal_strength, gentle=move),
     "svhn": Recipe(svhn, 20_000, 64, partial(momentum, weight_decay=1e-3), learning_rate, size=32),
 }

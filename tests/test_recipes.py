@@ -54,6 +54,7 @@ def test_each_domain_is_normalised_by_itself_where_a_batch_holds_two(build, drop
 
 def test_the_label_head_of_pseudo_meets_two_domains():
     assert set(parts(recipes.pseudo(0).label_head)) == {2} and set(parts(recipes.pseudo(0, 1).label_head)) == {1}
+    assert recipes.pseudo(0).threshold == 0.9
     for one, other in zip(recipes.pseudo(3).networks, recipes.RECIPES["light"].build(3).networks):  # and is light's else
         assert all(np.array_equal(array, other.params[name]) for name, array in one.params.items())
 
