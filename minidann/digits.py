@@ -36,7 +36,8 @@ def parse(argv):
     parser.add_argument("--source", nargs="+", choices=NAMES, metavar="NAME", help=f"what to train on, one or more of {', '.join(NAMES)}")
     parser.add_argument("--target", nargs="+", choices=NAMES, metavar="NAME", help="what to adapt to, one or more of the same; each source to each target")
     parser.add_argument("--matrix", action="store_true", help="all pairs of the sets that are here, source only and DANN, as a table of sources and targets")
-    parser.add_argument("--recipe", choices=("light", "pseudo", "svhn"), default="light", help="network and training protocol (default: %(default)s)")
+    recipes = "light, a small network; pseudo, the same with pseudo-labels beside DANN; or svhn, the paper's large one (default: %(default)s)"
+    parser.add_argument("--recipe", choices=("light", "pseudo", "svhn"), default="light", help=f"network and training protocol: {recipes}")
     parser.add_argument("--method", choices=(*METHODS, "all"), default="all", help="what to train on (default: %(default)s)")
     parser.add_argument("--data-dir", metavar="DIR", help="folder that holds mnist/, usps/ ...")
     adapt_options(parser, out="runs/digits")
