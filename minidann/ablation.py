@@ -13,7 +13,7 @@ import sys
 from functools import partial
 
 from minidann import plots
-from minidann.adaptation import Outcome, Task, accuracies, adapt_options, as_asked, begin, conduct, domains, preparation, train
+from minidann.adaptation import Outcome, Task, accuracies, adapt_options, adopt_statistics, as_asked, begin, conduct, domains, train
 from minidann.dann import DANN
 from minidann.device import choose
 from minidann.experiment import clear_errors, save_figure, spread
@@ -24,7 +24,6 @@ from minidann.threads import threads
 
 PAIR = "mnist", "mnistm"
 STEPS = 2000
-CALIBRATION = 2000  # images whose statistics batch-norm adopts
 
 
 class TwoPasses(DANN):
@@ -106,7 +105,7 @@ def run(task, args, row):
         return Outcome(record, history)
     with threads():
         record |= accuracies(dann, source, target, place)
-        dann.adopt_statistics(preparation(target, place)(target.x_train[:CALIBRATION]))
+        adopt_statistics(dann, target, place)
         record["target_class_own_statistics"] = accuracies(dann, source, target, place)["target_class"]
     return Outcome(record, history, {})
 

@@ -35,6 +35,7 @@ from minidann.train import History, fit
 
 METHODS = ("source", "target", "dann")
 MONITORED = 500  # test images of each domain, for the curves
+CALIBRATION = 2000  # training images of the target whose statistics batch-norm adopts, where it does
 EMBEDDED = 500  # test images of each domain, for the t-SNE
 
 
@@ -167,6 +168,11 @@ def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
     return dann, history
 
 
+def adopt_statistics(dann, domain, place):
+    """Give batch-norm the statistics of training images of a Domain."""
+    dann.adopt_statistics(preparation(domain, place)(domain.x_train[:CALIBRATION]))
+
+
 def accuracies(dann, source, target, place):
     """The four accuracies on the test images of two Domains."""
     tests = [(domain.x_test, domain.y_test) for domain in (source, target)]
@@ -204,6 +210,8 @@ def run(task, args, row):
         return Outcome(record, history)
     tested = args.tested if task.method == "source" else (task.target,)
     with threads():
+        if recipe.own_statistics and task.method == "dann":
+            adopt_statistics(dann, target, place)
         record |= accuracies(dann, source, target, place)
         others = {name: pair((task.source, name), labelled=False)[1] for name in tested}
         record["confusion"] = {name: confusions(dann, domain, place) for name, domain in others.items()}

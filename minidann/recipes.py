@@ -39,6 +39,7 @@
                    2 pixels, not bent
     lambda         as follows
     steps          5,000
+    at the end     batch-norm is given the statistics of 2,000 training images of the target, by which the target was normalised in training too
 
 ``svhn``, the paper's network for SVHN and SYN NUMBERS (its figure 4b) as dann_tf2.0 wrote it, at 32x32 pixels:
 
@@ -79,6 +80,7 @@ class Recipe(NamedTuple):
     MNIST-M are; ``mean`` "joint", "domain" or "image", whose mean is subtracted from the images; with "image" each is also divided by its
     standard deviation. ``augment``: function (images, rng) -> images, which changes those of both domains at random in training, or None.
     ``gentle``: the like for the version of the target's images that is given pseudo-labels, or None if ``build`` knows of none.
+    ``own_statistics``: whether batch-norm adopts those of the target at the end, see :meth:`minidann.DANN.adopt_statistics`.
     """
 
     build: Callable
@@ -93,6 +95,7 @@ class Recipe(NamedTuple):
     mean: str = "domain"
     augment: Callable | None = None
     gentle: Callable | None = None
+    own_statistics: bool = False
 
 
 def tf_dann(seed, domains=2):
@@ -176,6 +179,6 @@ RECIPES = {
     "paper": Recipe(paper, 20_000, 64, momentum, learning_rate),
     "best": Recipe(best, 10_000, 64, Adam, partial(cosine, base=1e-3)),
     "light": LIGHT,
-    "pseudo": LIGHT._replace(build=pseudo, steps=5000, lam=reversal_strength, gentle=move),
+    "pseudo": LIGHT._replace(build=pseudo, steps=5000, lam=reversal_strength, gentle=move, own_statistics=True),
     "svhn": Recipe(svhn, 20_000, 64, partial(momentum, weight_decay=1e-3), learning_rate, size=32),
 }

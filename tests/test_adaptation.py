@@ -9,6 +9,7 @@ import pytest
 from minidann import adaptation
 from minidann.adaptation import Outcome, Task
 from minidann.backend import to_host
+from minidann.dann import DANN
 from minidann.nn import BatchNorm
 from minidann.nn.optimizers import Adam, WeightAverage
 from minidann.recipes import RECIPES
@@ -123,6 +124,18 @@ def test_the_target_comes_in_two_versions_where_it_is_given_pseudo_labels(args, 
         np.testing.assert_array_equal(gentle, adaptation.standardize(0.25 * target.x_train[:5]))
         np.testing.assert_array_equal(bent, adaptation.standardize(0.5 * target.x_train[:5]))
         np.testing.assert_array_equal(of_source.at(slice(0, 5))[0], adaptation.standardize(0.5 * source.x_train[:5]))
+
+
+@pytest.mark.parametrize("recipe, method, adopted", [("pseudo", "dann", True), ("pseudo", "source", False), ("light", "dann", False)])
+def test_pseudo_is_tested_with_the_targets_own_statistics(recipe, method, adopted, args, monkeypatch):
+    given = []
+    monkeypatch.setattr(DANN, "adopt_statistics", lambda dann, x: given.append(x) or dann.label_head.convert(lambda array: 0 * array))
+    args.recipe = recipe
+    record, _, _ = adaptation.run(Task(*PAIR, method, 0), args, None)
+    target = adaptation.domains(RECIPES[recipe], PAIR, limit=64, data_dir=None, labelled=False)[1]
+    assert len(given) == adopted and all(np.array_equal(x, adaptation.standardize(target.x_train)) for x in given)
+    answered = np.array(record["confusion"]["digits-m"]).sum(axis=0)
+    assert (answered[0] == 64) == adopted  # a head of zeros says 0 to everything: the test came after
 
 
 @pytest.mark.parametrize("recipe", ["light", "pseudo"])
