@@ -80,7 +80,7 @@ class Recipe(NamedTuple):
     MNIST-M are; ``mean`` "joint", "domain" or "image", whose mean is subtracted from the images; with "image" each is also divided by its
     standard deviation. ``augment``: function (images, rng) -> images, which changes those of both domains at random in training, or None.
     ``gentle``: the like for the version of the target's images that is given pseudo-labels, or None if ``build`` knows of none.
-    ``own_statistics``: whether batch-norm adopts those of the target at the end, see :meth:`minidann.DANN.adopt_statistics`.
+    ``own_statistics``: whether batch-norm adopts those of the target at the end, see :meth:`minidann.dann.DANN.adopt_statistics`.
     """
 
     build: Callable
