@@ -80,3 +80,10 @@ def test_the_table_of_the_ablation_holds_what_its_record_holds():
         domain = [(run["source_domain"] + run["target_domain"]) / 2 for run in records]
         columns = [[run[key] for run in records] for key in ("source_class", "target_class", "target_class_own_statistics")]
         assert cells == [figure(values) for values in (*columns[:2], domain, columns[2])], variant
+
+
+def test_tutorial_13_quotes_the_record_of_the_ablation():
+    runs = json.loads((RESULTS / "ablation.json").read_text())["runs"]
+    text = (RESULTS.parents[1] / "tutorials/13_what_goes_wrong.py").read_text(encoding="utf-8")
+    for variant, where in (("best", "with the schedule"), ("lambda 1 throughout", "without")):
+        assert f"{figure([run['target_class'] for run in runs if run['method'] == variant])} {where}" in text
