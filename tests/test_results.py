@@ -87,3 +87,12 @@ def test_tutorial_13_quotes_the_record_of_the_ablation():
     text = (RESULTS.parents[1] / "tutorials/13_what_goes_wrong.py").read_text(encoding="utf-8")
     for variant, where in (("best", "with the schedule"), ("lambda 1 throughout", "without")):
         assert f"{figure([run['target_class'] for run in runs if run['method'] == variant])} {where}" in text
+
+
+def test_what_the_reversal_is_worth_beside_pseudo_labels_is_what_the_records_hold():
+    text = (RESULTS / "digits.md").read_text(encoding="utf-8")
+    without, beside = (
+        [figure([accuracy(run, "mnist")]) for run in outcomes(f"`{name}`", True).values() if (run.record["target"], run.record["seed"]) == ("mnist", 1)]
+        for name in ("pseudo-synth-lam0.json", "pseudo-synth.json")
+    )
+    assert f"it is {without[0]}, with it, on that seed, {beside[0]}." in text
