@@ -67,12 +67,12 @@ def softmax_cross_entropy(logits, labels, reduction="mean", weights=None):
     shifted = logits - logits.max(axis=1, keepdims=True)  # p stays the same; the largest is now 0
     exp = xp.exp(shifted)
     total = exp.sum(axis=1, keepdims=True)  # (N, 1)
-    losses = xp.log(total[:, 0]) - shifted[rows, labels]  # (N,)
+    loss = xp.log(total[:, 0]) - shifted[rows, labels]  # (N,)
     dlogits = exp / total
     dlogits[rows, labels] -= 1
     if weights is not None:
-        losses, dlogits = weights * losses, weights[:, None] * dlogits
-    return _reduce(losses.sum(), dlogits, reduction)
+        loss, dlogits = weights * loss, weights[:, None] * dlogits
+    return _reduce(loss.sum(), dlogits, reduction)
 
 
 def binary_cross_entropy(logits, targets, reduction="mean"):
