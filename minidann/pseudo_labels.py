@@ -39,27 +39,7 @@ class PseudoLabelDANN(DANN):
         self.threshold = threshold
 
     def step(self, x_source, y_source, x_target, lam):
-        """Set the gradients of all three networks for one joined batch.
-
-        Parameters
-        ----------
-        x_source : array (N, ...)
-        y_source : integer array (N,)
-        x_target : pair of arrays (M, ...)
-            The same target examples twice: x and x'.
-        lam : float
-            Strength of the reversal.
-
-        Returns
-        -------
-        Losses
-            L_y and L_d before the step.
-
-        Raises
-        ------
-        ValueError
-            If lam is not finite or the labels are not as many as the source examples.
-        """
+        """As :meth:`minidann.dann.DANN.step`, but for x_target, a pair of arrays (M, ...): the same target examples twice, x and x'."""
         x, x_bent = x_target
         label, sure = self.pseudo_labels(x)
         n = len(x_source)
