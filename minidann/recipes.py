@@ -37,6 +37,7 @@
 
     target         answers with a probability above .9 serve as labels, see :mod:`minidann.pseudo_labels`; they are those for the image moved by up to
                    2 pixels, not bent
+    augmentation   on the bent images of both domains lies a grey square, see :func:`minidann.data.cutout`
     lambda         as follows
     steps          5,000
     at the end     batch-norm is given the statistics of 2,000 training images of the target, by which the target was normalised in training too
@@ -62,7 +63,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidann.dann import DANN
-from minidann.data import random_warp
+from minidann.data import cutout, random_warp
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.initializers import truncated_normal
 from minidann.nn.optimizers import SGD, Adam
@@ -168,6 +169,11 @@ def weak_reversal(p):
     return 0.1 * reversal_strength(p)
 
 
+def bend_and_cover(x, rng):
+    """What ``light`` does to an image, and a square over it."""
+    return cutout(warp(x, rng), rng)
+
+
 warp = partial(random_warp, shift=2, affine=0.15, elastic=1.5)
 move = partial(random_warp, shift=2)
 momentum = partial(SGD, learning_rate=0.01, momentum=0.9)
@@ -179,6 +185,6 @@ RECIPES = {
     "paper": Recipe(paper, 20_000, 64, momentum, learning_rate),
     "best": Recipe(best, 10_000, 64, Adam, partial(cosine, base=1e-3)),
     "light": LIGHT,
-    "pseudo": LIGHT._replace(build=pseudo, steps=5000, lam=reversal_strength, gentle=move, own_statistics=True),
+    "pseudo": LIGHT._replace(build=pseudo, steps=5000, lam=reversal_strength, augment=bend_and_cover, gentle=move, own_statistics=True),
     "svhn": Recipe(svhn, 20_000, 64, partial(momentum, weight_decay=1e-3), learning_rate, size=32),
 }

@@ -106,3 +106,15 @@ def test_light_and_pseudo_bend_their_images_and_take_each_ones_own_mean_without_
     means = {name: recipe.mean for name, recipe in recipes.RECIPES.items() if recipe.mean != "domain"}
     assert means == {"tf-dann": "joint", "light": "image", "pseudo": "image"}
     assert [name for name, recipe in recipes.RECIPES.items() if recipe.gentle] == ["pseudo"]
+
+
+def test_pseudo_covers_a_part_of_what_it_has_bent():
+    x = np.full((50, 28, 28, 3), 7, np.uint8)  # which no bending changes
+    light, pseudo = (recipes.RECIPES[name].augment(x, np.random.default_rng(0)) for name in ("light", "pseudo"))
+    assert set(np.unique(light)) == {7} and set(np.unique(pseudo)) == {7, 127.5}
+    ramp = np.broadcast_to(np.arange(28, dtype=np.float32)[:, None, None], x.shape)
+    light, pseudo = (recipes.RECIPES[name].augment(ramp, np.random.default_rng(0)) for name in ("light", "pseudo"))
+    np.testing.assert_array_equal(pseudo[pseudo != 127.5], light[pseudo != 127.5])
+    moved = (recipes.RECIPES["pseudo"].gentle(ramp, np.random.default_rng(0)) - ramp)[:, 3:-3]  # rows that the border leaves alone
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1, :1, :1], moved.shape), atol=1e-4)  # as a whole
+    assert 1.5 < abs(moved).max() <= 2.0001

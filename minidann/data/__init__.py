@@ -1,7 +1,7 @@
 """Arrays in, arrays out: the data sets, and batches of them."""
 
 from minidann.data.amazon import load_amazon
-from minidann.data.augment import random_warp
+from minidann.data.augment import cutout, random_warp
 from minidann.data.batches import Batches
 from minidann.data.digits import load_digits_pair
 from minidann.data.mnist import Digits, load_mnist
@@ -17,6 +17,7 @@ __all__ = [
     "Digits",
     "as_pair",
     "cached_mnistm_pair",
+    "cutout",
     "load_amazon",
     "load_backgrounds",
     "load_digits_pair",

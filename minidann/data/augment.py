@@ -52,6 +52,44 @@ def random_warp(x, rng, *, shift=0.0, affine=0.0, elastic=0.0):
     return sample(x, rows, columns)
 
 
+def cutout(x, rng, *, side=0.5, fill=127.5):
+    """Lay a plain square on each image at a random place: the network must not lean on one stroke alone.
+
+        y[n](p) = fill if max_k |p_k - m[n]_k| < s[n] / 2, else x[n](p)        p, the middle of a pixel
+
+        m[n]       the middle of the square, uniform over the image, so that part of it may lie outside
+        s[n]       its side, uniform on 0 .. side
+
+    Parameters
+    ----------
+    x : array (N, H, W, C)
+    rng : numpy.random.Generator
+        Draws m and s, on the host.
+    side : float
+        The largest square's, as a share of the image's height (down) and width (right).
+    fill : float
+        What the square is filled with: the middle grey of 0..255.
+
+    Returns
+    -------
+    array (N, H, W, C)
+        Of the same type as x.
+
+    Notes
+    -----
+    DeVries and Taylor, *Improved regularization of convolutional neural networks with cutout* (2017), whose squares are all of one size. Those of
+    Sohn et al., *FixMatch* (2020), are as here.
+    """
+    n, *size, _ = x.shape
+    m = rng.uniform(size=(n, 2))
+    reach = rng.uniform(0, side / 2, n)
+    m, reach = (beside(x, draw.astype(np.float32)) for draw in (m, reach))
+    down, right = (beside(x, (np.arange(length, dtype=np.float32) + 0.5) / length) for length in size)  # (H,) (W,)
+    rows, columns = (abs(at - m[:, k, None]) < reach[:, None] for k, at in enumerate((down, right)))  # (N, H) (N, W)
+    covered = rows[:, :, None, None] & columns[:, None, :, None]  # (N, H, W, 1)
+    return array_module(x).where(covered, x.dtype.type(fill), x)
+
+
 def middle(length):
     """The coordinate of the middle of a line of pixels."""
     return np.float32((length - 1) / 2)
