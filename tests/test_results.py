@@ -102,6 +102,13 @@ def test_the_table_of_what_is_in_pseudo_holds_what_its_records_hold():
         assert seeds == (f"{min(trained_on)} to {max(trained_on)}" if len(trained_on) > 1 else str(*trained_on)), line
 
 
+def test_source_only_as_pseudo_trains_it_is_what_its_record_holds():
+    page, runs = (RESULTS / "digits.md").read_text(encoding="utf-8"), outcomes("`pseudo-source-usps.json`", True)
+    for sentence, pair in (("MNIST to USPS", ("mnist", "usps")), ("USPS to MNIST", ("usps", "mnist")), ("MNIST to SYN", ("mnist", "synth"))):
+        (outcome,) = of_pair(runs, *pair, "source").values()
+        assert f"{figure([accuracy(outcome, pair[1])])} on {sentence}" in page
+
+
 def test_the_matrix_on_the_page_is_the_programs_own():
     record = json.loads((RESULTS / "matrix.json").read_text())
     assert digits.matrix(outcomes("`matrix.json`", False), record["options"]["tested"]) in (RESULTS / "digits.md").read_text(encoding="utf-8")
