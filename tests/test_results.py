@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parents[1] / "docs/results"
 NAMES = {"MNIST": "mnist", "MNIST-M": "mnistm", "USPS": "usps", "SYN": "synth", "SVHN": "svhn"}
 
 
-COLUMNS = {"source only": "source", "DANN": "dann", "with pseudo-labels": "dann", "trained on target": "target"}
+COLUMNS = {"source only": "source", "DANN": "dann", "DANN and pseudo-labels": "dann", "trained on target": "target"}
 
 
 def rows():
@@ -30,10 +30,11 @@ def rows():
     return found
 
 
-def outcomes(cell, pseudo_labels):
-    """The runs in the records that a cell names: those with pseudo-labels, or the others."""
+def outcomes(cell):
+    """The runs in the records that a cell names, all of one recipe."""
     records = [json.loads((RESULTS / name).read_text()) for name in re.findall(r"`([\w.-]+)`", cell)]
-    runs = [run for record in records if (record["options"].get("recipe") == "pseudo") == pseudo_labels for run in record["runs"]]
+    assert len({record["options"].get("recipe") for record in records}) == 1, cell
+    runs = [run for record in records for run in record["runs"]]
     whole = [{"source": "mnist", "target": "mnistm"} | run for run in runs]  # tf-dann's records name no pair
     return {Task(*(run[name] for name in Task._fields)): Outcome(run, []) for run in whole}
 
@@ -51,22 +52,21 @@ def figure(values):
 
 @pytest.mark.parametrize("pair, cells", rows(), ids=lambda value: "-".join(value) if isinstance(value, tuple) else "")
 def test_a_row_holds_what_its_records_hold(pair, cells):
-    means = {}
+    mean, runs = {}, outcomes(cells["records"])
     for column in COLUMNS.keys() & cells:
-        runs, method = outcomes(cells["records"], column == "with pseudo-labels"), COLUMNS[column]
+        method = COLUMNS[column]
         found = [run for task, run in runs.items() if task.method == method and (task.source, task.target) == pair]
         if all("confusion" in run.record for run in runs.values()):
             found = list(of_pair(runs, *pair, method).values())
         values = [accuracy(run, pair[1]) for run in found]
-        assert cells[column] == (figure(values) if values else ""), column
-        means[column] = sum(values) / len(values) if values else None
-    low, high = means["source only"], means["trained on target"]
-    closed = [means[column] for column in ("DANN", "with pseudo-labels") if means.get(column)]
-    assert cells["share"] == ", ".join(f"{100 * (mean - low) / (high - low):.0f} %" for mean in closed if low and high)
+        assert cells[column] == figure(values), column
+        mean[method] = sum(values) / len(values)
+    if "share" in cells:
+        assert cells["share"] == f"{100 * (mean['dann'] - mean['source']) / (mean['target'] - mean['source']):.0f} %"
 
 
 def test_there_are_rows():
-    assert len(rows()) >= 4
+    assert len(rows()) == 13
 
 
 def test_the_table_of_the_ablation_holds_what_its_record_holds():
@@ -94,7 +94,7 @@ def test_the_table_of_what_is_in_pseudo_holds_what_its_records_hold():
     start = lines.index("| what is in it | SYN to MNIST | SYN to MNIST-M | seeds | record |") + 2
     for line in lines[start : lines.index("", start)]:
         _, *cells, seeds, name = [cell.strip() for cell in line.strip("|").split("|")]
-        runs = outcomes(name, "pseudo" in name)
+        runs = outcomes(name)
         method = "source" if "source only" in line else "dann"
         found = [of_pair(runs, "synth", target, method) for target in ("mnist", "mnistm")]
         assert cells == [figure([accuracy(run, target) for run in of.values()]) if of else "" for of, target in zip(found, ("mnist", "mnistm"))], line
@@ -102,16 +102,9 @@ def test_the_table_of_what_is_in_pseudo_holds_what_its_records_hold():
         assert seeds == (f"{min(trained_on)} to {max(trained_on)}" if len(trained_on) > 1 else str(*trained_on)), line
 
 
-def test_source_only_as_pseudo_trains_it_is_what_its_record_holds():
-    page, runs = (RESULTS / "digits.md").read_text(encoding="utf-8"), outcomes("`pseudo-source-usps.json`", True)
-    for sentence, pair in (("MNIST to USPS", ("mnist", "usps")), ("USPS to MNIST", ("usps", "mnist")), ("MNIST to SYN", ("mnist", "synth"))):
-        (outcome,) = of_pair(runs, *pair, "source").values()
-        assert f"{figure([accuracy(outcome, pair[1])])} on {sentence}" in page
-
-
 def test_the_matrix_on_the_page_is_the_programs_own():
     record = json.loads((RESULTS / "matrix.json").read_text())
-    assert digits.matrix(outcomes("`matrix.json`", False), record["options"]["tested"]) in (RESULTS / "digits.md").read_text(encoding="utf-8")
+    assert digits.matrix(outcomes("`matrix.json`"), record["options"]["tested"]) in (RESULTS / "digits.md").read_text(encoding="utf-8")
 
 
 def test_the_figures_of_pairs_in_the_faq_are_those_of_the_page():
