@@ -101,6 +101,16 @@ def test_the_table_of_what_is_in_pseudo_holds_what_its_records_hold():
         assert seeds == (f"{min(trained_on)} to {max(trained_on)}" if len(trained_on) > 1 else str(*trained_on)), line
 
 
+@pytest.mark.parametrize("row, names", [("`svhn`, seed 0", "`svhn-synth-source.json` `svhn-synth.json`"), ("`light`, three seeds", "`light-synth.json`")])
+def test_the_row_of_the_large_network_and_of_the_light_one(row, names):
+    (line,) = [line for line in (RESULTS / "digits.md").read_text(encoding="utf-8").splitlines() if line.startswith(f"| {row} |")]
+    found = [list(of_pair(outcomes(names), "synth", "mnist", method).values()) for method in ("source", "dann")]
+    assert {outcome.record["steps"] for of in found for outcome in of} == {2000}
+    minutes = [f"{sum(outcome.record['seconds'] for outcome in of) / len(of) / 60:.0f}" for of in found]
+    accuracies = [figure([accuracy(outcome, "mnist") for outcome in of]) for of in found]
+    assert [cell.strip() for cell in line.strip("|").split("|")[1:]] == [*accuracies, ", ".join(minutes)]
+
+
 def test_the_matrix_on_the_page_is_the_programs_own():
     record = json.loads((RESULTS / "matrix.json").read_text())
     assert digits.matrix(outcomes("`matrix.json`"), record["options"]["tested"]) in (RESULTS / "digits.md").read_text(encoding="utf-8")
