@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from minidann.data import Digits, load_backgrounds, make_mnistm, mnistm, mnistm_pair
 from minidann.errors import InputError
@@ -222,6 +222,25 @@ def test_a_damaged_archive_is_named(three, tmp_path, damage):
 def test_a_damaged_photograph_names_the_archive(three, tmp_path, content):
     archive(tmp_path / "bsds500" / "BSR_bsds500.tgz", [*three[1:], (f"{mnistm.TRAIN_FOLDER}30.jpg", content)])
     with pytest.raises(InputError, match=r"BSR_bsds500\.tgz"):
+        load_backgrounds(tmp_path)
+
+
+@pytest.mark.parametrize("format", ["EPS", "GIF", "TIFF", "BMP"])
+def test_what_only_calls_itself_a_jpg_is_not_decoded(three, tmp_path, monkeypatch, format):
+    """An EPS would make Pillow start Ghostscript: a downloaded archive must not choose which program reads it."""
+    other = io.BytesIO()
+    photograph(30).save(other, format)
+    archive(tmp_path / "bsds500" / "BSR_bsds500.tgz", [*three[1:], (f"{mnistm.TRAIN_FOLDER}30.jpg", other.getvalue())])
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **options: pytest.fail("Ghostscript was called"))
+    with pytest.raises(InputError, match=r"30\.jpg in .*BSR_bsds500\.tgz can not be read as an image"):
+        load_backgrounds(tmp_path)
+
+
+def test_an_archive_is_verified_before_any_of_it_is_decoded(three, tmp_path, monkeypatch):
+    monkeypatch.delenv("MINIDANN_VERIFY")
+    monkeypatch.setattr(mnistm, "decode", lambda *_: pytest.fail("decoded"))
+    archive(tmp_path / "bsds500" / "BSR_bsds500.tgz", three)
+    with pytest.raises(InputError, match="published"):
         load_backgrounds(tmp_path)
 
 
