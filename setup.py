@@ -6,7 +6,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
-version = re.search(r'__version__ = "(.+)"', (here / "minidann" / "__init__.py").read_text()).group(1)
+version = re.search(r'__version__ = "(.+)"', (here / "minidann" / "__init__.py").read_text()).group(
+    1
+)
 
 setup(
     name="minidann",
@@ -17,19 +19,38 @@ setup(
     license="MIT",
     packages=find_packages(include=["minidann", "minidann.*"]),
     python_requires=">=3.11",
-    # scikit-learn brings scipy, joblib and threadpoolctl, matplotlib brings Pillow: all are used and named for it
-    install_requires=["numpy>=2.0", "scikit-learn>=1.5", "scipy>=1.12", "joblib>=1.4", "threadpoolctl>=3.5", "matplotlib>=3.9", "pillow>=10", "tqdm>=4.66"],
+    # scikit-learn brings scipy, joblib and threadpoolctl, matplotlib brings Pillow: all are used
+    # and named for it
+    install_requires=[
+        "numpy>=2.0",
+        "scikit-learn>=1.5",
+        "scipy>=1.12",
+        "joblib>=1.4",
+        "threadpoolctl>=3.5",
+        "matplotlib>=3.9",
+        "pillow>=10",
+        "tqdm>=4.66",
+    ],
     extras_require={
         "test": ["pytest>=8", "hypothesis>=6.100"],
-        # ctk: the libraries of CUDA that CuPy calls (cuBLAS, NVRTC ...), so that the driver is all that a machine must have
+        # ctk: the libraries of CUDA that CuPy calls (cuBLAS, NVRTC ...), so that the driver is all
+        # that a machine must have
         "cuda12": ["cupy-cuda12x[ctk]>=14.0"],
         "cuda13": ["cupy-cuda13x[ctk]>=14.0"],
-        # the site. furo: readable on a phone, and asks no other site for fonts or scripts; myst-parser: the pages are Markdown, as the repository's
-        # hosts show it; sphinx-gallery runs the tutorials; sphinx-mathjax-offline brings MathJax, since what makes MathML in Python (docutils,
-        # latex2mathml) got some of the tutorials' formulas wrong
-        "docs": ["sphinx>=9.0", "furo>=2025.12.19", "myst-parser>=5.0", "sphinx-gallery>=0.22", "sphinx-mathjax-offline>=0.0.2"],
+        # the site. furo: readable on a phone, and asks no other site for fonts or scripts;
+        # myst-parser: the pages are Markdown, as the repository's hosts show it; sphinx-gallery
+        # runs the tutorials; sphinx-mathjax-offline brings MathJax, since what makes MathML in
+        # Python (docutils, latex2mathml) got some of the tutorials' formulas wrong
+        "docs": [
+            "sphinx>=9.0",
+            "furo>=2025.12.19",
+            "myst-parser>=5.0",
+            "sphinx-gallery>=0.22",
+            "sphinx-mathjax-offline>=0.0.2",
+        ],
         "benchmark": ["torch>=2.4"],  # what python -m benchmarks.step --against torch compares with
-        # CuPy without a GPU: what tests/test_cupy_contract.py asks, and the compiler that it hands kernels to
+        # CuPy without a GPU: what tests/test_cupy_contract.py asks, and the compiler that it hands
+        # kernels to
         "contract": ["cupy-cuda13x>=14.0", "nvidia-cuda-nvrtc>=13", "nvidia-cuda-runtime>=13"],
     },
 )

@@ -9,10 +9,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import networks
 from minidann.adaptation import normalize
-from minidann.backend import to_host
 from minidann.data import Batches
 from minidann.nn import Conv2D, Dense
-from minidann.threads import in_threads, parts, product, threads
+from minidann.runtime.arrays import to_host
+from minidann.runtime.threads import matmul, parallel_map, thread_slices, threads
 
 METHODS = ("forward", "backward", "parameter_gradients")
 
@@ -31,8 +31,16 @@ def machine_limits(size=2048, repeat=5):
             seconds.append(time.perf_counter() - started)
         return min(seconds)
 
-    flops = 2 * size**3 / best(lambda: product(a, a))
-    copied = 2 * wide.nbytes / best(lambda: in_threads(lambda part: np.copyto(target[part], wide[part]), parts(wide.size)))
+    flops = 2 * size**3 / best(lambda: matmul(a, a))
+    copied = (
+        2
+        * wide.nbytes
+        / best(
+            lambda: parallel_map(
+                lambda part: np.copyto(target[part], wide[part]), thread_slices(wide.size)
+            )
+        )
+    )
     return flops, copied
 
 
@@ -53,12 +61,19 @@ class Watch:
         for part, network in zip(("features", "label head", "domain head"), dann.networks):
             for i, layer in enumerate(network.layers):
                 for method in METHODS:
-                    setattr(layer, method, self.watched(f"{part} {i}", layer, method, getattr(layer, method)))
+                    setattr(
+                        layer,
+                        method,
+                        self.watched(f"{part} {i}", layer, method, getattr(layer, method)),
+                    )
         optimizer.step = self.watched("optimizer", None, "step", optimizer.step)
 
     def watched(self, name, layer, method, function):
         """The function, with a note of each call."""
-        name = f"{name} {type(layer).__name__ if layer else ''}".strip(), method.replace("parameter_gradients", "dW")
+        name = (
+            f"{name} {type(layer).__name__ if layer else ''}".strip(),
+            method.replace("parameter_gradients", "dW"),
+        )
 
         def call(*arguments):
             started = time.perf_counter()
@@ -77,7 +92,10 @@ def seconds_of_a_batch(network, repeat=50):
     size, shape, classes, _, _ = networks.SIZES[network]
     rng = np.random.default_rng(0)
     if len(shape) == 3:
-        examples, prepare = rng.integers(0, 256, (6000, *shape), dtype=np.uint8), lambda x: normalize(x, np.full(3, 128, np.float32))
+        examples, prepare = (
+            rng.integers(0, 256, (6000, *shape), dtype=np.uint8),
+            lambda x: normalize(x, np.full(3, 128, np.float32)),
+        )
     else:
         examples, prepare = rng.standard_normal((6000, *shape), dtype=np.float32), None
     source = Batches(examples, rng.integers(0, classes, 6000), size=size, rng=rng, prepare=prepare)
@@ -100,7 +118,7 @@ def table(network, count):
         watch, whole = Watch(dann, optimizer), []
         for _ in range(warm_up + steps):
             started = time.perf_counter()
-            dann.step(*batch, networks.LAM)
+            dann.compute_gradients(*batch, networks.LAM)
             optimizer.step()
             whole.append(time.perf_counter() - started)
         drawing = seconds_of_a_batch(network)
@@ -116,10 +134,14 @@ def table(network, count):
     for (name, method), seconds in watch.seconds.items():
         spent = statistics.median(seconds[warm_up:])
         multiplied, moved = watch.work.get(name, (0, 0))
-        if method == "backward" and (name, "dW") in watch.seconds:  # it called that, which is listed by itself
+        if (
+            method == "backward" and (name, "dW") in watch.seconds
+        ):  # it called that, which is listed by itself
             spent -= statistics.median(watch.seconds[name, "dW"][warm_up:])
             method = "dx"
-        elif method == "backward" and multiplied:  # both gradients at once: the work of two forward passes
+        elif (
+            method == "backward" and multiplied
+        ):  # both gradients at once: the work of two forward passes
             multiplied, moved = 2 * multiplied, 2 * moved
         rows.append((spent, name, method, 2 * multiplied, moved))
         listed += spent
@@ -128,8 +150,12 @@ def table(network, count):
             continue
         limit = max(flop / flops, moved / copied)
         speed = f"{flop / spent / 1e9:8.0f}" if flop else f"{'':>8}"
-        lines.append(f"{name:<24} {method:<9} {1e3 * spent:8.3f} {spent / total:6.1%} {flop / 1e9:7.3f} {speed} {moved / 1e6:7.1f} {1e3 * limit:9.3f}")
+        lines.append(
+            f"{name:<24} {method:<9} {1e3 * spent:8.3f} {spent / total:6.1%} {flop / 1e9:7.3f} {speed} {moved / 1e6:7.1f} {1e3 * limit:9.3f}"
+        )
     lines.append(f"{'all of these':<24} {'':<9} {1e3 * listed:8.3f} {listed / total:6.1%}")
     lines.append(f"{'the whole step':<24} {'':<9} {1e3 * total:8.3f}")
-    lines.append(f"{'beside it, the batch':<24} {'':<9} {1e3 * drawing:8.3f} {drawing / total:6.1%}")
+    lines.append(
+        f"{'beside it, the batch':<24} {'':<9} {1e3 * drawing:8.3f} {drawing / total:6.1%}"
+    )
     return "\n".join(lines)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidann import DANN, blobs, recipes
+from minidann import DANN, blobs
+from minidann.experiments import recipes
 from minidann.nn import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam
 
@@ -43,17 +44,29 @@ def svhn(seed):
     rng = np.random.default_rng(seed)
     conv, dense = partial(Conv2D, rng=rng), partial(Dense, rng=rng)
     pool = partial(MaxPool2D, 3, stride=2, padding="same")
-    features = [conv(3, 64, 5), pool(), ReLU(), conv(64, 64, 5), pool(), ReLU(), conv(64, 128, 5), ReLU(), Flatten()]
+    features = [
+        conv(3, 64, 5),
+        pool(),
+        ReLU(),
+        conv(64, 64, 5),
+        pool(),
+        ReLU(),
+        conv(64, 128, 5),
+        ReLU(),
+        Flatten(),
+    ]
     label_head = [dense(8192, 3072), ReLU(), dense(3072, 2048), ReLU(), dense(2048, 10)]
     domain_head = [dense(8192, 1024), ReLU(), dense(1024, 1024), ReLU(), dense(1024, 2)]
     return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head))
 
 
-def minidann_network(network, place):
-    """(dann, optimizer), on the device that ``place`` takes arrays to."""
+def minidann_network(network, transfer):
+    """(dann, optimizer), on the device that ``transfer`` takes arrays to."""
     build = {"mnist": recipes.tf_dann, "svhn": svhn, "blobs": partial(blobs.build, (8,))}[network]
-    dann = build(seed=0).convert(place)
-    return dann, Adam(dann.networks) if network == "blobs" else SGD(dann.networks, 0.01, momentum=0.9)
+    dann = build(seed=0).convert(transfer)
+    return dann, Adam(dann.networks) if network == "blobs" else SGD(
+        dann.networks, 0.01, momentum=0.9
+    )
 
 
 def torch_network(network, device):
@@ -69,17 +82,40 @@ def torch_network(network, device):
         return nn.Conv2d(*channels, 5, padding=2)
 
     if network == "mnist":
-        features = nn.Sequential(conv(3, 32), nn.ReLU(), nn.MaxPool2d(2), conv(32, 48), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+        features = nn.Sequential(
+            conv(3, 32),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            conv(32, 48),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+        )
         heads = dense(2352, 100, 100, 10), dense(2352, 100, 2)
     elif network == "svhn":
         pool = partial(nn.MaxPool2d, 3, stride=2, padding=1)
-        features = nn.Sequential(conv(3, 64), nn.ReLU(), pool(), conv(64, 64), nn.ReLU(), pool(), conv(64, 128), nn.ReLU(), nn.Flatten())
+        features = nn.Sequential(
+            conv(3, 64),
+            nn.ReLU(),
+            pool(),
+            conv(64, 64),
+            nn.ReLU(),
+            pool(),
+            conv(64, 128),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
         heads = dense(8192, 3072, 2048, 10), dense(8192, 1024, 1024, 2)
     else:
-        features, heads = nn.Sequential(nn.Linear(2, 15), nn.ReLU()), (dense(15, 2), dense(15, 8, 2))
+        features, heads = (
+            nn.Sequential(nn.Linear(2, 15), nn.ReLU()),
+            (dense(15, 2), dense(15, 8, 2)),
+        )
     parts = [part.to(device) for part in (features, *heads)]
     parameters = [p for part in parts for p in part.parameters()]
-    return *parts, torch.optim.Adam(parameters, 1e-3) if network == "blobs" else torch.optim.SGD(parameters, 0.01, momentum=0.9)
+    return *parts, torch.optim.Adam(parameters, 1e-3) if network == "blobs" else torch.optim.SGD(
+        parameters, 0.01, momentum=0.9
+    )
 
 
 def torch_batch(network, device):
@@ -123,13 +159,13 @@ def torch_step(network, device):
     return step
 
 
-def minidann_step(network, place):
+def minidann_step(network, transfer):
     """A function that makes one training step."""
-    dann, optimizer = minidann_network(network, place)
-    x_source, y_source, x_target = map(place, batch(network))
+    dann, optimizer = minidann_network(network, transfer)
+    x_source, y_source, x_target = map(transfer, batch(network))
 
     def step():
-        dann.step(x_source, y_source, x_target, LAM)
+        dann.compute_gradients(x_source, y_source, x_target, LAM)
         optimizer.step()
 
     return step
@@ -141,10 +177,10 @@ def images(network):
     return np.random.default_rng(1).standard_normal((n, *SIZES[network].shape), dtype=np.float32)
 
 
-def minidann_evaluation(network, place):
+def minidann_evaluation(network, transfer):
     """A function that classifies the test examples, 500 at a time."""
-    dann, _ = minidann_network(network, place)
-    x = place(images(network))
+    dann, _ = minidann_network(network, transfer)
+    x = transfer(images(network))
     return lambda: dann.predict(x)
 
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.scaling                          a table, runs/scaling/scaling.json and scaling.png
 
-The network is that of tf-dann (two 5x5 convolutions with pooling, a label and a domain head) with one size changed at a time, from
-32 + 32 images of 28 x 28 and 32 kernels in the first convolution. Each point runs in a process of its own, whose peak memory is noted.
+The network is that of tf-dann (two 5x5 convolutions with pooling, a label and a domain head) with
+one size changed at a time, from 32 + 32 images of 28 x 28 and 32 kernels in the first convolution.
+Each point runs in a process of its own, whose peak memory is noted.
 """
 
 import argparse
@@ -24,12 +25,12 @@ from tqdm import tqdm
 from benchmarks.networks import LAM, Size, batch
 from benchmarks.step import clock
 from minidann import DANN
-from minidann.backend import peak_memory
-from minidann.data.store import replacing
 from minidann.experiment import save_figure
 from minidann.nn import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD
-from minidann.threads import threads
+from minidann.runtime.arrays import peak_memory
+from minidann.runtime.files import replacing
+from minidann.runtime.threads import threads
 
 BASE = {"batch": 32, "image": 28, "channels": 32, "threads": len(os.sched_getaffinity(0))}
 POINTS = {
@@ -38,27 +39,50 @@ POINTS = {
     "channels": (8, 16, 32, 64, 128),
     "threads": tuple(range(1, BASE["threads"] + 1)),
 }
-GROWTH = {"batch": (1, "in proportion"), "image": (2, "as the side squared"), "threads": (-1, "1 / threads")}
-LABELS = {"batch": "images of each domain", "image": "side of an image (pixels)", "channels": "kernels of the first convolution", "threads": "threads"}
+GROWTH = {
+    "batch": (1, "in proportion"),
+    "image": (2, "as the side squared"),
+    "threads": (-1, "1 / threads"),
+}
+LABELS = {
+    "batch": "images of each domain",
+    "image": "side of an image (pixels)",
+    "channels": "kernels of the first convolution",
+    "threads": "threads",
+}
 
 
 def build(image, channels):
     """The network for images of that side."""
     rng = np.random.default_rng(0)
     conv, dense = partial(Conv2D, rng=rng), partial(Dense, rng=rng)
-    features = [conv(3, channels, 5), MaxPool2D(2), ReLU(), conv(channels, channels * 3 // 2, 5), MaxPool2D(2), ReLU(), Flatten()]
+    features = [
+        conv(3, channels, 5),
+        MaxPool2D(2),
+        ReLU(),
+        conv(channels, channels * 3 // 2, 5),
+        MaxPool2D(2),
+        ReLU(),
+        Flatten(),
+    ]
     f = (image // 4) ** 2 * (channels * 3 // 2)
-    return DANN(Sequential(features), Sequential([dense(f, 100), ReLU(), dense(100, 10)]), Sequential([dense(f, 100), ReLU(), dense(100, 2)]))
+    return DANN(
+        Sequential(features),
+        Sequential([dense(f, 100), ReLU(), dense(100, 10)]),
+        Sequential([dense(f, 100), ReLU(), dense(100, 2)]),
+    )
 
 
 def measure(point, steps=5):
     """(seconds of the median step, bytes of memory) of one point, in this process."""
     dann = build(point["image"], point["channels"])
     optimizer = SGD(dann.networks, 0.001, momentum=0.9)
-    x_source, y_source, x_target = batch(None, Size(point["batch"], (point["image"], point["image"], 3), 10, 0, 0))
+    x_source, y_source, x_target = batch(
+        None, Size(point["batch"], (point["image"], point["image"], 3), 10, 0, 0)
+    )
 
     def step():
-        dann.step(x_source, y_source, x_target, LAM)
+        dann.compute_gradients(x_source, y_source, x_target, LAM)
         optimizer.step()
 
     with threadpool_limits(point["threads"]), threads():
@@ -68,18 +92,32 @@ def measure(point, steps=5):
 
 def measure_apart(point):
     """``measure`` in a fresh process."""
-    result = subprocess.run([sys.executable, "-m", "benchmarks.scaling", "--point", json.dumps(point)], check=True, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scaling", "--point", json.dumps(point)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return json.loads(result.stdout.splitlines()[-1])
 
 
 def draw(results):
     """Time and memory against each size; grey, what growth in proportion to the work would be."""
-    figure, axes = plt.subplots(2, len(results), figsize=(3.4 * len(results), 6), squeeze=False, sharey="row", layout="constrained")
+    figure, axes = plt.subplots(
+        2,
+        len(results),
+        figsize=(3.4 * len(results), 6),
+        squeeze=False,
+        sharey="row",
+        layout="constrained",
+    )
     for (name, rows), (time_axis, memory_axis) in zip(results.items(), axes.T):
         sizes, seconds, memory = (np.array(column) for column in zip(*rows))
         if name in GROWTH:
             power, label = GROWTH[name]
-            time_axis.plot(sizes, 1e3 * seconds[-1] * (sizes / sizes[-1]) ** power, color="0.7", label=label)
+            time_axis.plot(
+                sizes, 1e3 * seconds[-1] * (sizes / sizes[-1]) ** power, color="0.7", label=label
+            )
             time_axis.legend(frameon=False, fontsize=8)
         time_axis.plot(sizes, 1e3 * seconds, "o-", color="#0072b2")
         memory_axis.plot(sizes, memory / 2**20, "s-", color="#d55e00")
@@ -99,8 +137,16 @@ def draw(results):
 
 def main(argv=None):
     """Measure, write, print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/scaling"), metavar="DIR", help="folder for scaling.json and scaling.png (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scaling", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/scaling"),
+        metavar="DIR",
+        help="folder for scaling.json and scaling.png (default: %(default)s)",
+    )
     parser.add_argument("--only", choices=POINTS, help="vary this size alone")
     parser.add_argument("--point", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
@@ -109,7 +155,9 @@ def main(argv=None):
         return 0
     varied = {args.only: POINTS[args.only]} if args.only else POINTS
     results = {name: [] for name in varied}
-    for name, size in tqdm([(name, size) for name, sizes in varied.items() for size in sizes], unit="point"):
+    for name, size in tqdm(
+        [(name, size) for name, sizes in varied.items() for size in sizes], unit="point"
+    ):
         results[name].append([size, *measure_apart(BASE | {name: size})])
     for name, rows in results.items():
         print(f"\n{LABELS[name]:<34} {'ms a step':>10} {'MiB':>7}")

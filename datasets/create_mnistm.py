@@ -2,8 +2,9 @@
 
     python datasets/create_mnistm.py                         -> datasets/mnistm.npz
 
-Arrays in the file, read with ``numpy.load`` (no pickle): x_train (60000, 28, 28, 3), y_train (60000,),
-x_test (10000, 28, 28, 3), y_test (10000,). The images are those that ``python -m minidann.mnistm`` trains on.
+Arrays in the file, read with ``numpy.load`` (no pickle): x_train (60000, 28, 28, 3), y_train
+(60000,), x_test (10000, 28, 28, 3), y_test (10000,). The images are those that ``python -m
+minidann.mnistm`` trains on.
 """
 
 import argparse
@@ -14,8 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from minidann.data import load_backgrounds, load_mnist, mnistm_pair
-from minidann.data.store import replacing
-from minidann.experiment import clear_errors, writable
+from minidann.runtime.command import clear_errors
+from minidann.runtime.files import replacing, writable
 
 
 @clear_errors
@@ -23,10 +24,24 @@ def main(argv=None):
     """Read, blend, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     here = Path(__file__).parent
-    parser.add_argument("--out", type=Path, default=here / "mnistm.npz", metavar="FILE", help="the .npz file to write (default: mnistm.npz beside this script)")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder that holds mnist/ and bsds500/ (default: $MINIDANN_DATA, datasets/, ~/.cache/minidann)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the patches (default: %(default)s)")
-    parser.add_argument("--grey", action="store_true", help="blend the digits' own greys instead of binarising them")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=here / "mnistm.npz",
+        metavar="FILE",
+        help="the .npz file to write (default: mnistm.npz beside this script)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="folder that holds mnist/ and bsds500/ (default: $MINIDANN_DATA, datasets/, ~/.cache/minidann)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the patches (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--grey", action="store_true", help="blend the digits' own greys instead of binarising them"
+    )
     args = parser.parse_args(argv)
     if args.out.suffix != ".npz":
         parser.error(f"--out is {args.out}; its name must end in .npz")
@@ -44,7 +59,9 @@ def main(argv=None):
         with replacing(args.out) as temporary:
             np.savez(temporary, **mnistm._asdict())
         bar.update()
-    print(f"Written: {args.out}, {len(mnistm.x_train):,} training and {len(mnistm.x_test):,} test images, {args.out.stat().st_size / 1e6:.0f} MB")
+    print(
+        f"Written: {args.out}, {len(mnistm.x_train):,} training and {len(mnistm.x_test):,} test images, {args.out.stat().st_size / 1e6:.0f} MB"
+    )
     return 0
 
 

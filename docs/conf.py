@@ -3,7 +3,8 @@
     sphinx-build -W --keep-going docs build/site                        everything, the tutorials run (minutes)
     sphinx-build -W --keep-going -D plot_gallery=0 docs build/site      the same pages without their output (seconds)
 
-Nothing here asks the network, and nothing in the built pages does: open build/site/index.html from a disk.
+Nothing here asks the network, and nothing in the built pages does: open build/site/index.html from
+a disk.
 """
 
 import sys
@@ -18,9 +19,18 @@ author = "the minidann authors"
 version = release = minidann.__version__
 language = "en"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+]
 extensions += ["sphinx_gallery.gen_gallery", "site_extension"]
-exclude_patterns = ["tutorials/*.py", "tutorials/*.ipynb"]  # sphinx-gallery writes them beside its pages
+exclude_patterns = [
+    "tutorials/*.py",
+    "tutorials/*.ipynb",
+]  # sphinx-gallery writes them beside its pages
 nitpick_ignore = [("py:class", "scipy.sparse.csr_matrix")]
 nitpicky = True  # a reference to what is not there is a warning, and -W makes it an error
 
@@ -62,7 +72,9 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "abort_on_example_error": True,
     "show_memory": False,
-    "default_thumb_file": str(Path(__file__).parent / "_static/minus-lambda.png"),  # of a tutorial without figures
+    "default_thumb_file": str(
+        Path(__file__).parent / "_static/minus-lambda.png"
+    ),  # of a tutorial without figures
     "download_all_examples": False,
     "min_reported_time": 1e9,  # a page's seconds depend on who else uses the machine
     "write_computation_times": False,

@@ -1,8 +1,10 @@
 """DANN on one sheet of A3: every equation beside its line of code. ``python docs/poster.py`` writes docs/img/poster.pdf and poster.png.
 
-What stands on the sheet is declared here as data: a ``Pair`` is an equation and the lines that compute it, a line is named by an object and
-by the words it begins with, and ``inspect`` reads it from the source. A line that is renamed stops the script. The files carry a digest of
-all equations, lines and figures on them, so that a test can tell whether they are those of the present code and records.
+What stands on the sheet is declared here as data: a ``Pair`` is an equation and the lines that
+compute it, a line is named by an object and by the words it begins with, and ``inspect`` reads it
+from the source. A line that is renamed stops the script. The files carry a digest of all equations,
+lines and figures on them, so that a test can tell whether they are those of the present code and
+records.
 """
 
 import argparse
@@ -25,14 +27,28 @@ from sklearn.decomposition import PCA
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from minidann import DANN, blobs  # noqa: E402
-from minidann.data import make_blobs_pair  # noqa: E402
-from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, GradientReversal, MaxPool2D, ReLU, Sigmoid, batchnorm, conv, losses, optimizers, pool  # noqa: E402
-from minidann.nn.activations import sigmoid  # noqa: E402
-from minidann.nn.optimizers import Adam  # noqa: E402
-from minidann.nn.schedules import learning_rate, reversal_strength  # noqa: E402
-from minidann.plots import DOMAINS, GREEN, GREY, METHODS, ORANGE, TEN  # noqa: E402
-from minidann.train import fit  # noqa: E402
+from minidann import DANN, blobs
+from minidann.data import make_blobs_pair
+from minidann.experiments.plots import DOMAINS, GREEN, GREY, METHODS, ORANGE, TEN
+from minidann.nn import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    GradientReversal,
+    MaxPool2D,
+    ReLU,
+    Sigmoid,
+    batchnorm,
+    conv,
+    losses,
+    optimizers,
+    pool,
+)
+from minidann.nn.activations import sigmoid
+from minidann.nn.optimizers import Adam
+from minidann.nn.schedules import learning_rate, reversal_strength
+from minidann.train import fit
 
 INK, PAPER, TURNED = "#1A1A1A", "#F4F4F1", TEN[8]  # TURNED: whatever the reversal has turned
 WIDTH, HEIGHT = 297 / 25.4, 420 / 25.4  # A3, in inches, as all lengths below
@@ -88,9 +104,17 @@ STEP = (
         "Two losses",
         (
             pair(FORWARD, r"$f = G_f(x)$,  $x$ of both domains", (DANN._joint_features, "return")),
-            pair(FORWARD, r"$L_y = \mathrm{mean}_{\mathcal{S}}\,(-\log p_y),\ \ p$ from $G_y(f)$", (DANN._label_loss, "loss, dlogits")),
+            pair(
+                FORWARD,
+                r"$L_y = \mathrm{mean}_{\mathcal{S}}\,(-\log p_y),\ \ p$ from $G_y(f)$",
+                (DANN._label_loss, "loss, dlogits"),
+            ),
             pair(FORWARD, r"$G_d(\mathcal{R}(f))$, of all rows", (DANN._domain_loss, "logits =")),
-            pair(FORWARD, r"$L_d = \mathrm{mean}_{\mathcal{S}\cup\mathcal{T}}\,(-\log p_d),\ \ p$ from $G_d$", (DANN._domain_loss, "loss, dlogits =")),
+            pair(
+                FORWARD,
+                r"$L_d = \mathrm{mean}_{\mathcal{S}\cup\mathcal{T}}\,(-\log p_d),\ \ p$ from $G_d$",
+                (DANN._domain_loss, "loss, dlogits ="),
+            ),
         ),
     ),
     Group(
@@ -99,25 +123,33 @@ STEP = (
             pair(
                 PLAIN,
                 r"$E = L_y - \lambda\,L_d \qquad \mathrm{min}_{\theta_f,\,\theta_y}\ \mathrm{max}_{\theta_d}\ E$",
-                (DANN.step, "L_y, df_label ="),
-                (DANN.step, "L_d, df ="),
+                (DANN.compute_gradients, "L_y, df_label ="),
+                (DANN.compute_gradients, "L_d, df ="),
             ),
             pair(
                 BACKWARD,
                 r"$\partial E/\partial f = \partial L_y/\partial f - \lambda\,\partial L_d/\partial f$",
-                (DANN.step, "df[:n] +="),
+                (DANN.compute_gradients, "df[:n] +="),
             ),
         ),
     ),
     Group(
         "Three updates",
         (
-            pair(BACKWARD, r"$\theta_y \leftarrow \theta_y - \mu\ \partial L_y/\partial\theta_y$", (DANN._label_loss, "return")),
-            pair(BACKWARD, r"$\theta_d \leftarrow \theta_d - \mu\ \partial L_d/\partial\theta_d$      weight 1, not $\lambda$", (DANN._domain_loss, "return")),
+            pair(
+                BACKWARD,
+                r"$\theta_y \leftarrow \theta_y - \mu\ \partial L_y/\partial\theta_y$",
+                (DANN._label_loss, "return"),
+            ),
+            pair(
+                BACKWARD,
+                r"$\theta_d \leftarrow \theta_d - \mu\ \partial L_d/\partial\theta_d$      weight 1, not $\lambda$",
+                (DANN._domain_loss, "return"),
+            ),
             pair(
                 BACKWARD,
                 r"$\theta_f \leftarrow \theta_f - \mu\,(\partial L_y/\partial\theta_f - \lambda\,\partial L_d/\partial\theta_f)$",
-                (DANN.step, "self.features.parameter_gradients"),
+                (DANN.compute_gradients, "self.features.parameter_gradients"),
             ),
             pair(PLAIN, "all three at once, by one optimizer", (fit, "optimizer.step()")),
         ),
@@ -150,7 +182,12 @@ LAYERS = (
     Group(
         "ReLU",
         (
-            pair(FORWARD, r"$y = \max(x, 0)$", (ReLU.forward, "self._positive ="), (ReLU.forward, "return")),
+            pair(
+                FORWARD,
+                r"$y = \max(x, 0)$",
+                (ReLU.forward, "self._positive ="),
+                (ReLU.forward, "return"),
+            ),
             pair(BACKWARD, r"$dx = dy\,[x > 0]$", (ReLU.backward, "return")),
         ),
     ),
@@ -170,45 +207,94 @@ LAYERS = (
                 (losses.softmax_cross_entropy, "total ="),
                 (losses.softmax_cross_entropy, "dlogits ="),
             ),
-            pair(FORWARD, r"$L = \mathrm{mean}_n\,(\log \Sigma_j e^{z_{nj}} - z_{n,t_n})$", (losses.softmax_cross_entropy, "loss =")),
-            pair(BACKWARD, r"$dz_{nk} = (p_{nk} - [k = t_n])\,/\,N$", (losses.softmax_cross_entropy, "dlogits[rows"), (losses._reduce, "return loss /")),
+            pair(
+                FORWARD,
+                r"$L = \mathrm{mean}_n\,(\log \Sigma_j e^{z_{nj}} - z_{n,t_n})$",
+                (losses.softmax_cross_entropy, "loss ="),
+            ),
+            pair(
+                BACKWARD,
+                r"$dz_{nk} = (p_{nk} - [k = t_n])\,/\,N$",
+                (losses.softmax_cross_entropy, "dlogits[rows"),
+                (losses._reduce, "return loss /"),
+            ),
         ),
     ),
     Group(
         "Binary\ncross-entropy",
         (
-            pair(FORWARD, r"$L = \mathrm{mean}\,(\max(z,0) - z\,t + \log(1 + e^{-|z|}))$", (losses.binary_cross_entropy, "loss =")),
-            pair(BACKWARD, r"$dz = (\mathrm{sigm}(z) - t)\,/\,N$", (losses.binary_cross_entropy, "return _reduce"), (losses._reduce, "return loss /")),
+            pair(
+                FORWARD,
+                r"$L = \mathrm{mean}\,(\max(z,0) - z\,t + \log(1 + e^{-|z|}))$",
+                (losses.binary_cross_entropy, "loss ="),
+            ),
+            pair(
+                BACKWARD,
+                r"$dz = (\mathrm{sigm}(z) - t)\,/\,N$",
+                (losses.binary_cross_entropy, "return _reduce"),
+                (losses._reduce, "return loss /"),
+            ),
         ),
     ),
     Group(
         "Convolution",
         (
-            pair(FORWARD, r"$X = \mathrm{im2col}(x)$, a window a row, with a 1", (Conv2D.parameter_gradients, "columns =")),
-            pair(FORWARD, r"$y = X\,W$, the last row of $W$ being $b$", (conv.correlate, "xp.matmul")),
-            pair(BACKWARD, r"$dW = X^T dy$, the last row being $db$", (Conv2D.parameter_gradients, "return xp.matmul")),
+            pair(
+                FORWARD,
+                r"$X = \mathrm{im2col}(x)$, a window a row, with a 1",
+                (Conv2D.parameter_gradients, "columns ="),
+            ),
+            pair(
+                FORWARD, r"$y = X\,W$, the last row of $W$ being $b$", (conv.correlate, "xp.matmul")
+            ),
+            pair(
+                BACKWARD,
+                r"$dW = X^T dy$, the last row being $db$",
+                (Conv2D.parameter_gradients, "return xp.matmul"),
+            ),
             pair(BACKWARD, r"$dX = dy\,W^T$", (Conv2D.backward, "dcolumns =")),
-            pair(BACKWARD, r"$dx = \mathrm{col2im}(dX)$: windows add up", (Conv2D.backward, "return windows.crop")),
+            pair(
+                BACKWARD,
+                r"$dx = \mathrm{col2im}(dX)$: windows add up",
+                (Conv2D.backward, "return windows.crop"),
+            ),
         ),
     ),
     Group(
         "Max pooling",
         (
-            pair(FORWARD, r"$y_{uv} = \mathrm{max}_{i,j}\ x_{su+i,\,sv+j}$", (MaxPool2D.forward, "xp.maximum")),
-            pair(BACKWARD, r"$dx = dy$ at the first maximum, else 0", (pool.claim, "won ="), (MaxPool2D.backward, "dpixel +=")),
+            pair(
+                FORWARD,
+                r"$y_{uv} = \mathrm{max}_{i,j}\ x_{su+i,\,sv+j}$",
+                (MaxPool2D.forward, "xp.maximum"),
+            ),
+            pair(
+                BACKWARD,
+                r"$dx = dy$ at the first maximum, else 0",
+                (pool.claim, "won ="),
+                (MaxPool2D.backward, "dpixel +="),
+            ),
         ),
     ),
     Group(
         "Batch-norm",
         (
-            pair(FORWARD, r"$1/\sigma = 1/\sqrt{\mathrm{var}(x) + \epsilon}$, per channel", (BatchNorm.forward, "self._per_sigma =")),
+            pair(
+                FORWARD,
+                r"$1/\sigma = 1/\sqrt{\mathrm{var}(x) + \epsilon}$, per channel",
+                (BatchNorm.forward, "self._per_sigma ="),
+            ),
             pair(
                 FORWARD,
                 r"$\hat x = (x - \bar x)\,/\,\sigma \qquad y = \gamma\,\hat x + \beta$",
                 (batchnorm.normalize, "return"),
                 (batchnorm.scale_and_shift, "return"),
             ),
-            pair(BACKWARD, r"$d\beta = \Sigma\,dy \qquad d\gamma = \Sigma\,dy\,\hat x$", (BatchNorm.backward, "dbeta, dgamma =")),
+            pair(
+                BACKWARD,
+                r"$d\beta = \Sigma\,dy \qquad d\gamma = \Sigma\,dy\,\hat x$",
+                (BatchNorm.backward, "dbeta, dgamma ="),
+            ),
             pair(
                 BACKWARD,
                 r"$dx = (\gamma/\sigma)\,(dy - \mathrm{mean}\,dy - \hat x\,\mathrm{mean}(dy\,\hat x))$",
@@ -231,31 +317,70 @@ TRAINING = (
     Group(
         "Schedules",
         (
-            pair(PLAIN, r"$\lambda_p = 2\,/\,(1 + e^{-\gamma p}) - 1, \qquad \gamma = 10$", (reversal_strength, "return")),
-            pair(PLAIN, r"$\mu_p = \mu_0\,/\,(1 + \alpha p)^\beta, \quad \alpha = 10,\ \beta = 0.75$", (learning_rate, "return")),
+            pair(
+                PLAIN,
+                r"$\lambda_p = 2\,/\,(1 + e^{-\gamma p}) - 1, \qquad \gamma = 10$",
+                (reversal_strength, "return"),
+            ),
+            pair(
+                PLAIN,
+                r"$\mu_p = \mu_0\,/\,(1 + \alpha p)^\beta, \quad \alpha = 10,\ \beta = 0.75$",
+                (learning_rate, "return"),
+            ),
         ),
     ),
     Group(
         "SGD",
         (
-            pair(PLAIN, r"$v \leftarrow \mathrm{momentum}\ v + g$", (optimizers.momentum_update, "v *="), (optimizers.momentum_update, "v +=")),
-            pair(PLAIN, r"$\theta \leftarrow \theta - \mu\,v$", (optimizers.momentum_update, "theta -=")),
+            pair(
+                PLAIN,
+                r"$v \leftarrow \mathrm{momentum}\ v + g$",
+                (optimizers.momentum_update, "v *="),
+                (optimizers.momentum_update, "v +="),
+            ),
+            pair(
+                PLAIN,
+                r"$\theta \leftarrow \theta - \mu\,v$",
+                (optimizers.momentum_update, "theta -="),
+            ),
         ),
     ),
     Group(
         "Adam",
         (
-            pair(PLAIN, r"$m \leftarrow \beta_1\,m + (1 - \beta_1)\,g$", (optimizers.adam_update, "m +=")),
-            pair(PLAIN, r"$s \leftarrow \beta_2\,s + (1 - \beta_2)\,g^2$", (optimizers.adam_update, "s +=")),
-            pair(PLAIN, r"$\hat m = m\,/\,(1 - \beta_1^t) \qquad \hat s = s\,/\,(1 - \beta_2^t)$", (Adam._update, "mean_share, square_share =")),
-            pair(PLAIN, r"$\theta \leftarrow \theta - \mu\,\hat m\,/\,(\sqrt{\hat s} + \epsilon)$", (optimizers.adam_update, "theta -=")),
+            pair(
+                PLAIN,
+                r"$m \leftarrow \beta_1\,m + (1 - \beta_1)\,g$",
+                (optimizers.adam_update, "m +="),
+            ),
+            pair(
+                PLAIN,
+                r"$s \leftarrow \beta_2\,s + (1 - \beta_2)\,g^2$",
+                (optimizers.adam_update, "s +="),
+            ),
+            pair(
+                PLAIN,
+                r"$\hat m = m\,/\,(1 - \beta_1^t) \qquad \hat s = s\,/\,(1 - \beta_2^t)$",
+                (Adam._update, "mean_share, square_share ="),
+            ),
+            pair(
+                PLAIN,
+                r"$\theta \leftarrow \theta - \mu\,\hat m\,/\,(\sqrt{\hat s} + \epsilon)$",
+                (optimizers.adam_update, "theta -="),
+            ),
         ),
     ),
 )
 
 SECTIONS = {
-    "One step": (STEP, r"$\mathcal{R}$ stands in front of the domain head, so the update of $\theta_f$ is plain backpropagation."),
-    "Every layer": (LAYERS, r"$dy$ is $\partial L/\partial y$, the gradient from above; $dx$ is the one handed on. $z$: logits, $t$: what is true."),
+    "One step": (
+        STEP,
+        r"$\mathcal{R}$ stands in front of the domain head, so the update of $\theta_f$ is plain backpropagation.",
+    ),
+    "Every layer": (
+        LAYERS,
+        r"$dy$ is $\partial L/\partial y$, the gradient from above; $dx$ is the one handed on. $z$: logits, $t$: what is true.",
+    ),
     "Schedules and optimizers": (
         TRAINING,
         r"$p$: progress, 0 to 1. $g$: gradient of a parameter $\theta$. In Adam's code a gain is $1 - \beta$, and mu is $\mu/(1 - \beta_1^t)$.",
@@ -267,15 +392,23 @@ SHOWN = ("label only", "DANN deep, annealed")  # regimes of Blobs
 
 def read(line):
     """The line as it stands in the source, without its indentation. ValueError if none or several start so."""
-    found = [text.strip() for text in inspect.getsource(line.of).splitlines() if text.strip().startswith(line.start)]
+    found = [
+        text.strip()
+        for text in inspect.getsource(line.of).splitlines()
+        if text.strip().startswith(line.start)
+    ]
     if len(found) != 1:
-        raise ValueError(f"{len(found)} lines of {line.of.__qualname__} start with {line.start!r}; one should")
+        raise ValueError(
+            f"{len(found)} lines of {line.of.__qualname__} start with {line.start!r}; one should"
+        )
     return found[0]
 
 
 def source_file(line):
     """The file it is read from, relative to the repository."""
-    return Path(inspect.getsourcefile(inspect.unwrap(line.of))).resolve().relative_to(ROOT).as_posix()
+    return (
+        Path(inspect.getsourcefile(inspect.unwrap(line.of))).resolve().relative_to(ROOT).as_posix()
+    )
 
 
 def all_pairs():
@@ -286,20 +419,33 @@ def all_pairs():
 def records():
     """The target accuracies of docs/results: (recipe, method, seeds' values) for MNIST to MNIST-M, regime -> draws' values for Blobs."""
     digits, points = {}, {}
-    for name in ("mnistm.json", "mnistm-dann-seeds-2-3.json", "mnistm-best.json", "mnistm-best-source.json", "mnistm-best-target.json"):
+    for name in (
+        "mnistm.json",
+        "mnistm-dann-seeds-2-3.json",
+        "mnistm-best.json",
+        "mnistm-best-source.json",
+        "mnistm-best-target.json",
+    ):
         content = json.loads((ROOT / "docs/results" / name).read_text(encoding="utf-8"))
         for run in content["runs"]:
             if (run.get("source", "mnist"), run.get("target", "mnistm")) == ("mnist", "mnistm"):
-                digits.setdefault((content["options"]["recipe"], run["method"]), []).append(run["target_class"])
+                digits.setdefault((content["options"]["recipe"], run["method"]), []).append(
+                    run["target_class"]
+                )
     for run in json.loads((ROOT / "docs/results/blobs.json").read_text(encoding="utf-8"))["runs"]:
         points.setdefault(run["regime"], []).append(run["target_class"])
-    order = sorted(digits, key=lambda key: (key[0] == "best", ["source", "dann", "target"].index(key[1])))
+    order = sorted(
+        digits, key=lambda key: (key[0] == "best", ["source", "dann", "target"].index(key[1]))
+    )
     return [(*key, digits[key]) for key in order], {regime: points[regime] for regime in SHOWN}
 
 
 def digest():
     """A fingerprint of what the sheet says: its equations, its lines of code, the figures of the records."""
-    content = [[pair.formula, [(source_file(line), read(line)) for line in pair.lines]] for pair in all_pairs()]
+    content = [
+        [pair.formula, [(source_file(line), read(line)) for line in pair.lines]]
+        for pair in all_pairs()
+    ]
     return hashlib.sha256(json.dumps([content, records()]).encode()).hexdigest()[:16]
 
 
@@ -317,11 +463,23 @@ def heading(page, y, number, title, note=""):
 
 def code_rows(pair):
     """The rows of code of a pair, each of at most COLUMNS characters; short lines share a row."""
-    texts = [(text if len(text) <= COLUMNS else text.split("  # ")[0]) for text in map(read, pair.lines)]
+    texts = [
+        (text if len(text) <= COLUMNS else text.split("  # ")[0]) for text in map(read, pair.lines)
+    ]
     bare = [text.split("  # ")[0] for text in texts]
     if len(texts) > 1 and sum(map(len, bare)) + 5 * (len(bare) - 1) <= COLUMNS:
         return ["     ".join(bare)]
-    return [row for text in texts for row in textwrap.wrap(text, COLUMNS, subsequent_indent="        ", break_long_words=False, break_on_hyphens=False)]
+    return [
+        row
+        for text in texts
+        for row in textwrap.wrap(
+            text,
+            COLUMNS,
+            subsequent_indent="        ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
 
 
 def draw_code(page, x, y, row):
@@ -336,16 +494,44 @@ def draw_code(page, x, y, row):
 def draw_group(page, y, group):
     """One group as rows of three columns; returns the y below it."""
     rows = [code_rows(pair) for pair in group.pairs]
-    files = list(dict.fromkeys(source_file(line).removeprefix("minidann/") for pair in group.pairs for line in pair.lines))
+    files = list(
+        dict.fromkeys(
+            source_file(line).removeprefix("minidann/")
+            for pair in group.pairs
+            for line in pair.lines
+        )
+    )
     names = group.name.split("\n")
     height = ROW * max(sum(map(len, rows)), len(names) + len(files))
-    page.add_patch(Rectangle((CODE - 0.1, y - height - 0.01), RIGHT - CODE + 0.1, height + 0.02, fc=PAPER, ec="none"))
+    page.add_patch(
+        Rectangle(
+            (CODE - 0.1, y - height - 0.01), RIGHT - CODE + 0.1, height + 0.02, fc=PAPER, ec="none"
+        )
+    )
     if group is REVERSAL:
-        page.add_patch(Rectangle((LEFT - 0.14, y - height - 0.01), 0.05, height + 0.02, fc=TURNED, ec="none"))
+        page.add_patch(
+            Rectangle((LEFT - 0.14, y - height - 0.01), 0.05, height + 0.02, fc=TURNED, ec="none")
+        )
     for i, name in enumerate(names):
-        page.text(LEFT, y - i * ROW - BASE, name, size=TEXT + 0.4, weight="bold", va="baseline", color=TURNED if group is REVERSAL else INK)
+        page.text(
+            LEFT,
+            y - i * ROW - BASE,
+            name,
+            size=TEXT + 0.4,
+            weight="bold",
+            va="baseline",
+            color=TURNED if group is REVERSAL else INK,
+        )
     for i, name in enumerate(files, len(names)):
-        page.text(LEFT, y - i * ROW - BASE, name, size=CODE_SIZE, family="DejaVu Sans Mono", va="baseline", color=GREY)
+        page.text(
+            LEFT,
+            y - i * ROW - BASE,
+            name,
+            size=CODE_SIZE,
+            family="DejaVu Sans Mono",
+            va="baseline",
+            color=GREY,
+        )
     at = y
     for pair, lines in zip(group.pairs, rows):
         page.text(ARROW, at - BASE, pair.way, size=TEXT, va="baseline", color=GREY)
@@ -357,12 +543,30 @@ def draw_group(page, y, group):
 
 
 def arrow(page, start, end, colour=INK, dashed=False, **style):
-    style = {"arrowstyle": "-|>", "color": colour, "lw": 1.8 if dashed else 1.4, "mutation_scale": 13, "shrinkA": 0, "shrinkB": 0, **style}
+    style = {
+        "arrowstyle": "-|>",
+        "color": colour,
+        "lw": 1.8 if dashed else 1.4,
+        "mutation_scale": 13,
+        "shrinkA": 0,
+        "shrinkB": 0,
+        **style,
+    }
     page.annotate("", end, start, arrowprops={**style, "ls": (0, (3.2, 1.6)) if dashed else "-"})
 
 
 def box(page, x, y, text, under="", width=0.8, face="white", ink=INK):
-    page.add_patch(FancyBboxPatch((x - width / 2, y - 0.2), width, 0.4, boxstyle="round,pad=0,rounding_size=0.07", fc=face, ec=INK, lw=1.1))
+    page.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - 0.2),
+            width,
+            0.4,
+            boxstyle="round,pad=0,rounding_size=0.07",
+            fc=face,
+            ec=INK,
+            lw=1.1,
+        )
+    )
     page.text(x, y, text, size=15, ha="center", va="center_baseline", color=ink)
     page.text(x, y - 0.35, under, size=TEXT, ha="center", va="center", color=INK)
 
@@ -371,10 +575,15 @@ def draw_graph(page, y):
     """The computational graph: forward solid, backward dashed, the sign turned at the reversal. ``y`` is its middle."""
     top, bottom, up = y + 0.58, y - 0.58, 0.075
     at = {"f": 4.4, "y": 7.4, "R": 6.2, "d": 8.7, "L": 10.85}
-    for name, dy, known in (("source", 0.3, "$x$, with its class $y$"), ("target", -0.3, "$x$, no label")):
+    for name, dy, known in (
+        ("source", 0.3, "$x$, with its class $y$"),
+        ("target", -0.3, "$x$, no label"),
+    ):
         colour, marker = DOMAINS[name]
         page.plot(LEFT + 0.1, y + dy, marker, color=colour, ms=10)
-        page.text(LEFT + 0.28, y + dy + 0.09, name, size=TEXT, weight="bold", color=colour, va="center")
+        page.text(
+            LEFT + 0.28, y + dy + 0.09, name, size=TEXT, weight="bold", color=colour, va="center"
+        )
         page.text(LEFT + 0.28, y + dy - 0.09, known, size=TEXT, va="center")
         arrow(page, (LEFT + 1.42, y + 0.9 * dy), (2.3, y + 0.33 * dy))
     tint = "#EAF2F8"
@@ -425,7 +634,9 @@ def draw_schedules(axis):
     axis.plot(p, [learning_rate(t) / learning_rate(0) for t in p], color=GREY, lw=2, ls="--")
     axis.text(0.5, 0.9, r"$\lambda_p$", color=TURNED, size=13, va="top")
     axis.text(0.5, 0.34, r"$\mu_p\,/\,\mu_0$", color=GREY, size=13)
-    axis.set(xlim=(0, 1), ylim=(0, 1.03), xticks=(0, 1), yticks=(0, 0.5, 1), yticklabels=("0", ".5", "1"))
+    axis.set(
+        xlim=(0, 1), ylim=(0, 1.03), xticks=(0, 1), yticks=(0, 0.5, 1), yticklabels=("0", ".5", "1")
+    )
     axis.set_xlabel("$p$", labelpad=-9, size=TEXT)
 
 
@@ -434,7 +645,9 @@ def blobs_features(steps):
     source, target = make_blobs_pair(seed=0)
     shown = {"the data": (source.x, target.x)}
     for title in SHOWN:
-        dann = blobs.train((blobs.REGIMES | blobs.ANNEALED)[title], source, target, steps=steps, seed=0)
+        dann = blobs.train(
+            (blobs.REGIMES | blobs.ANNEALED)[title], source, target, steps=steps, seed=0
+        )
         features = [dann.transform(points.x) for points in (source, target)]
         pca = PCA(2).fit(np.concatenate(features))
         shown[title] = tuple(map(pca.transform, features))
@@ -460,9 +673,24 @@ def number(value):
 def draw_digits(axis, groups):
     """Target accuracies: a row for each method of each recipe, a dot for each seed, the mean beside it."""
     for row, (_, method, values) in enumerate(groups):
-        axis.plot(values, [row] * len(values), "^", color=ORANGE, ms=5.5, alpha=0.65, mew=0, clip_on=False)
-        axis.text(1.04, row, number(statistics.fmean(values)), va="center_baseline", size=TEXT, weight="bold" if method == "dann" else "normal")
-    axis.set(ylim=(len(groups) - 0.5, -0.5), yticks=[], xlim=(0.5, 1), xticks=(0.5, 0.75, 1), xticklabels=(".5", ".75", "1"))
+        axis.plot(
+            values, [row] * len(values), "^", color=ORANGE, ms=5.5, alpha=0.65, mew=0, clip_on=False
+        )
+        axis.text(
+            1.04,
+            row,
+            number(statistics.fmean(values)),
+            va="center_baseline",
+            size=TEXT,
+            weight="bold" if method == "dann" else "normal",
+        )
+    axis.set(
+        ylim=(len(groups) - 0.5, -0.5),
+        yticks=[],
+        xlim=(0.5, 1),
+        xticks=(0.5, 0.75, 1),
+        xticklabels=(".5", ".75", "1"),
+    )
     axis.spines["left"].set_visible(False)
     axis.grid(axis="x", lw=0.5, alpha=0.5)
     axis.set_axisbelow(True)
@@ -483,7 +711,9 @@ def draw_results(figure, page, y, steps):
         left = 3.0 + 1.5 * i
         draw_points(panel(figure, left, bottom, 1.38, height), x, classes)
         accuracy = f":  {number(statistics.fmean(points[name]))}" if name in points else ""
-        page.text(left + 0.69, bottom - 0.13, name + accuracy, size=TEXT - 0.6, ha="center", va="center")
+        page.text(
+            left + 0.69, bottom - 0.13, name + accuracy, size=TEXT - 0.6, ha="center", va="center"
+        )
 
     title(7.72, y, "MNIST to MNIST-M")
     draw_digits(panel(figure, 9.85, bottom, 0.92, height), digits)
@@ -501,9 +731,24 @@ def poster(steps=10_000):
     page.text(LEFT, HEIGHT - 0.76, "DANN on one sheet", size=34, weight="bold", va="baseline")
     idea = "Learn features that tell the classes apart but not the domains: one layer turns the sign of the gradient that the domain head sends back."
     page.text(LEFT, HEIGHT - 1.06, idea, size=12.5, va="baseline")
-    page.text(RIGHT, HEIGHT - 0.76, "every equation beside its line of code", size=15, style="italic", color=GREY, va="baseline", ha="right")
+    page.text(
+        RIGHT,
+        HEIGHT - 0.76,
+        "every equation beside its line of code",
+        size=15,
+        style="italic",
+        color=GREY,
+        va="baseline",
+        ha="right",
+    )
 
-    y = heading(page, HEIGHT - 1.47, 1, "The graph", r"Backward, $\mathcal{R}$ turns the sign, and at $f$ the gradients of both heads are added.")
+    y = heading(
+        page,
+        HEIGHT - 1.47,
+        1,
+        "The graph",
+        r"Backward, $\mathcal{R}$ turns the sign, and at $f$ the gradients of both heads are added.",
+    )
     draw_graph(page, y - 0.86)
     y -= 2.12
     for n, (title, (groups, note)) in enumerate(SECTIONS.items(), 2):
@@ -512,11 +757,19 @@ def poster(steps=10_000):
             y = draw_group(page, y, group)
         y -= 0.22
     y = heading(
-        page, y, 5, "What comes out of it", "Accuracies on the target: means of all draws (Blobs, one is shown) and of all seeds (MNIST-M, a triangle each)."
+        page,
+        y,
+        5,
+        "What comes out of it",
+        "Accuracies on the target: means of all draws (Blobs, one is shown) and of all seeds (MNIST-M, a triangle each).",
     )
     draw_results(figure, page, y - 0.1, steps)
     page.text(
-        LEFT, 0.24, "minidann. Notation and method: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59), 2016.", size=SMALL, color=GREY
+        LEFT,
+        0.24,
+        "minidann. Notation and method: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59), 2016.",
+        size=SMALL,
+        color=GREY,
     )
     return figure
 
@@ -526,14 +779,30 @@ def write(out, steps=10_000):
     out.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(FONTS):
         figure = poster(steps)
-        figure.savefig(out / "poster.pdf", metadata={"Title": "DANN on one sheet", "Keywords": digest(), "CreationDate": None})
-        figure.savefig(out / "poster.png", dpi=1600 / WIDTH, metadata={"Keywords": digest()}, pil_kwargs={"optimize": True})
+        figure.savefig(
+            out / "poster.pdf",
+            metadata={"Title": "DANN on one sheet", "Keywords": digest(), "CreationDate": None},
+        )
+        figure.savefig(
+            out / "poster.png",
+            dpi=1600 / WIDTH,
+            metadata={"Keywords": digest()},
+            pil_kwargs={"optimize": True},
+        )
 
 
 def main(argv=None):
     """Write poster.pdf and poster.png."""
-    parser = argparse.ArgumentParser(description="DANN on one sheet of A3: every equation beside its line of code.")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs/img", metavar="DIR", help="where poster.pdf and poster.png go (default: docs/img)")
+    parser = argparse.ArgumentParser(
+        description="DANN on one sheet of A3: every equation beside its line of code."
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "docs/img",
+        metavar="DIR",
+        help="where poster.pdf and poster.png go (default: docs/img)",
+    )
     out = parser.parse_args(argv).out
     write(out)
     print(f"Written to {out}: poster.pdf, poster.png")

@@ -19,12 +19,16 @@ def setup(app):
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-# ---------------------------------------------------------------------------------------------- links
-# Pages that are also read where the repository is hosted link to its files; here, to what the site makes of them.
+# ----------------------------------------------------------------------------------------------
+# links Pages that are also read where the repository is hosted link to its files; here, to what the
+# site makes of them.
 
 LINKS = [
     (re.compile(r"\]\((?:\.\./)+tutorials/(\w+)\.py\)"), r"](/tutorials/\1.rst)"),
-    (re.compile(r"\]\((?:\.\./)+minidann/([\w/]+)\.py\)"), lambda found: f"](#minidann.{found[1].replace('/', '.')})"),
+    (
+        re.compile(r"\]\((?:\.\./)+minidann/([\w/]+)\.py\)"),
+        lambda found: f"](#minidann.{found[1].replace('/', '.')})",
+    ),
 ]
 
 
@@ -43,7 +47,9 @@ def number_tutorial(app, docname, source):
     tutorial = TUTORIAL.match(docname)
     if tutorial:
         number = f"{int(tutorial[1])}. "
-        source[0] = TITLE.sub(lambda found: f"{number}{found[1]}\n{found[2]}{'=' * len(number)}", source[0], count=1)
+        source[0] = TITLE.sub(
+            lambda found: f"{number}{found[1]}\n{found[2]}{'=' * len(number)}", source[0], count=1
+        )
 
 
 def by_defining_module(app, env, node, contnode):
@@ -60,11 +66,14 @@ def by_defining_module(app, env, node, contnode):
         return None
     if home == target:
         return None
-    return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, node["reftype"], home, node, contnode)
+    return env.domains["py"].resolve_xref(
+        env, node["refdoc"], app.builder, node["reftype"], home, node, contnode
+    )
 
 
-# ---------------------------------------------------------------------------------------------- formulas
-# By MathJax, from a copy in the site. The package that brings it would copy all of it, 30 MB; these parts are what a page can ask for.
+# ----------------------------------------------------------------------------------------------
+# formulas By MathJax, from a copy in the site. The package that brings it would copy all of it, 30
+# MB; these parts are what a page can ask for.
 
 MATHJAX = ("tex-chtml.js", "input/tex/extensions", "output/chtml/fonts")
 
@@ -75,17 +84,23 @@ def copy_mathjax(app, exception):
         return
     package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
     for part in MATHJAX:
-        source, target = package / "static/mathjax" / part, Path(app.outdir) / "_static/mathjax" / part
+        source, target = (
+            package / "static/mathjax" / part,
+            Path(app.outdir) / "_static/mathjax" / part,
+        )
         target.parent.mkdir(parents=True, exist_ok=True)
         copy_asset(source, target if source.is_dir() else target.parent)
 
 
-# ---------------------------------------------------------------------------------------------- docstrings
+# ----------------------------------------------------------------------------------------------
+# docstrings
 
 
 def skip_fields(app, what, name, obj, skip, options):
     """The fields of a named tuple, of which Python says "Alias for field number 0"; the docstring of the tuple says more."""
-    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+    return (
+        True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+    )
 
 
 LITERAL = re.compile(r"(``.+?``)")
@@ -112,10 +127,14 @@ def keep_columns(app, what, name, obj, options, lines):
 def prose(line):
     """A line of prose in which ``|x|`` is an absolute value and ``*others`` the rest of the arguments: nothing of reST's."""
     parts = LITERAL.split(line)
-    return "".join(part if part.startswith("``") else re.sub(r"\||(?<=, )\*(?=\w)", r"\\\g<0>", part) for part in parts)
+    return "".join(
+        part if part.startswith("``") else re.sub(r"\||(?<=, )\*(?=\w)", r"\\\g<0>", part)
+        for part in parts
+    )
 
 
-# ---------------------------------------------------------------------------------------------- tutorials
+# ----------------------------------------------------------------------------------------------
+# tutorials
 
 saved = set()
 
@@ -134,4 +153,6 @@ def figures(block, block_vars, gallery_conf):
             animation.save(path, writer="pillow", dpi=80)
             plt.close(animation._fig)
             paths.append(str(path))
-    return figure_rst(paths, gallery_conf["src_dir"]) + matplotlib_scraper(block, block_vars, gallery_conf)
+    return figure_rst(paths, gallery_conf["src_dir"]) + matplotlib_scraper(
+        block, block_vars, gallery_conf
+    )

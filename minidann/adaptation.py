@@ -8,9 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from minidann import plots
-from minidann.backend import array_module, fused, to_host
-from minidann.checkpoint import Checkpoint
 from minidann.data import (
     Batches,
     Digits,
@@ -23,19 +20,26 @@ from minidann.data import (
     load_usps,
     mnistm_pair,
 )
-from minidann.data.mnistm import plain
-from minidann.device import choose, resident
-from minidann.experiment import Stopped, add_options, positive, run_all, save_figure, save_results, spread, writable
+from minidann.data.mnist_m import plain
+from minidann.experiment import add_options, run_all, save_figure, save_results, spread
+from minidann.experiments import plots
+from minidann.experiments.checkpoints import Checkpoint
+from minidann.experiments.recipes import RECIPES
 from minidann.metrics import evaluate, predictions
 from minidann.nn.optimizers import WeightAverage
-from minidann.progress import progress_bar
-from minidann.recipes import RECIPES
-from minidann.threads import threads
+from minidann.runtime.arrays import array_module, fused, to_host
+from minidann.runtime.command import Stopped, positive
+from minidann.runtime.device import resident, transfer_to
+from minidann.runtime.files import writable
+from minidann.runtime.progress import progress_bar
+from minidann.runtime.threads import threads
 from minidann.train import History, fit
 
 METHODS = ("source", "target", "dann")
 MONITORED = 500  # test images of each domain, for the curves
-CALIBRATION = 2000  # training images of the target whose statistics batch-norm adopts, where it does
+CALIBRATION = (
+    2000  # training images of the target whose statistics batch-norm adopts, where it does
+)
 EMBEDDED = 500  # test images of each domain, for the t-SNE
 
 
@@ -66,10 +70,18 @@ def load(name, binarize, limit, data_dir):
         digits = load_digits_pair(binarize=binarize)[name == "digits-m"]
     elif name in ("mnist", "mnistm"):
         mnist = load_mnist(data_dir)
-        digits = mnistm_pair(mnist, load_backgrounds(data_dir), binarize=binarize)[1] if name == "mnistm" else plain(mnist, binarize)
+        digits = (
+            mnistm_pair(mnist, load_backgrounds(data_dir), binarize=binarize)[1]
+            if name == "mnistm"
+            else plain(mnist, binarize)
+        )
     else:
         synth = partial(load_synth_digits, limit, limit) if limit else load_synth_digits
-        digits = {"svhn": partial(load_svhn, data_dir), "synth": synth, "usps": partial(load_usps, data_dir)}[name]()
+        digits = {
+            "svhn": partial(load_svhn, data_dir),
+            "synth": synth,
+            "usps": partial(load_usps, data_dir),
+        }[name]()
     return Digits(*(array[:limit] for array in digits)) if limit else digits
 
 
@@ -88,21 +100,24 @@ def normalize(x, mean):
 def standardize(x):
     """Images (N, H, W, 3) of 0..255 -> float32, each with a mean of 0 in every channel and a variance of 1 over all of them.
 
-    So that brightness and contrast are no longer a difference between two domains; "instance normalization" of the input in
-    Shu et al., *A DIRT-T approach to unsupervised domain adaptation* (2018).
+    So that brightness and contrast are no longer a difference between two domains; "instance
+    normalization" of the input in Shu et al., *A DIRT-T approach to unsupervised domain adaptation*
+    (2018).
     """
     x = x.astype(np.float32)
     x -= x.mean(axis=(1, 2), keepdims=True)
-    x *= 1 / array_module(x).sqrt((x * x).mean(axis=(1, 2, 3), keepdims=True) + 1)  # one grey level, lest an empty image be divided by 0
+    x *= 1 / array_module(x).sqrt(
+        (x * x).mean(axis=(1, 2, 3), keepdims=True) + 1
+    )  # one grey level, lest an empty image be divided by 0
     return x
 
 
-def preparation(domain, place):
+def preparation(domain, transfer):
     """The function that makes network input on the device of a Domain's images as they are stored."""
     if domain.mean is None:
-        return lambda x: standardize(place(x))
-    mean = place(domain.mean)
-    return lambda x: normalize(place(x), mean)
+        return lambda x: standardize(transfer(x))
+    mean = transfer(domain.mean)
+    return lambda x: normalize(transfer(x), mean)
 
 
 def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
@@ -114,52 +129,59 @@ def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
     source, target : Domain
         The target's training labels are used by the method ``"target"`` alone; None for the others.
     method : str
-        What is trained on: ``"source"`` or ``"target"``, the labels of that domain alone; anything else, source labels and unlabelled target images.
+        What is trained on: ``"source"`` or ``"target"``, the labels of that domain alone; anything
+        else, source labels and unlabelled target images.
     seed : int
         Of the weights, the batches and the dropout.
     device : str
-        See :func:`minidann.device.choose`.
+        See :func:`minidann.runtime.device.transfer_to`.
     checkpoint : Checkpoint
     bar : tqdm
 
     Returns
     -------
     (DANN, History)
-        Ctrl-C ends training early: then the last row of the history is of an earlier step than ``recipe.steps``.
+        Ctrl-C ends training early: then the last row of the history is of an earlier step than
+        ``recipe.steps``.
     """
-    place = choose(device)
+    transfer = transfer_to(device)
     adversarial = method not in ("source", "target")
-    dann = recipe.build(seed, 2 if adversarial else 1).convert(place)
+    dann = recipe.build(seed, 2 if adversarial else 1).convert(transfer)
     networks = dann.networks if adversarial else dann.networks[:2]
     labelled = target if method == "target" else source
-    x_labelled, y_labelled, x_target = resident(place, labelled.x_train, labelled.y_train, target.x_train)
+    x_labelled, y_labelled, x_target = resident(
+        transfer, labelled.x_train, labelled.y_train, target.x_train
+    )
     rng = np.random.default_rng([seed, 1])
 
     augment = recipe.augment or (lambda x, rng: x)
 
-    def batches(domain, *arrays, gentle=None):
-        prepare = preparation(domain, place)
+    def batches(domain, *arrays, weak_augment=None):
+        prepare = preparation(domain, transfer)
 
         def images(x):
             changed = prepare(augment(x, rng))
-            return (prepare(gentle(x, rng)), changed) if gentle else changed
+            return (prepare(weak_augment(x, rng)), changed) if weak_augment else changed
 
-        return Batches(*arrays, size=recipe.batch_size, rng=rng, place=place, prepare=images)
+        return Batches(*arrays, size=recipe.batch_size, rng=rng, transfer=transfer, prepare=images)
 
-    some = [domain._replace(x_test=domain.x_test[:MONITORED], y_test=domain.y_test[:MONITORED]) for domain in (source, target)]
+    some = [
+        domain._replace(x_test=domain.x_test[:MONITORED], y_test=domain.y_test[:MONITORED])
+        for domain in (source, target)
+    ]
     history = History()
     with suppress(KeyboardInterrupt):
         fit(
             dann,
             recipe.optimizer(networks),
             batches(labelled, x_labelled, y_labelled),
-            batches(target, x_target, gentle=recipe.gentle),
+            batches(target, x_target, weak_augment=recipe.weak_augment),
             steps=recipe.steps,
             lam=recipe.lam,
             learning_rate=recipe.learning_rate,
             method="dann" if adversarial else "label",
             average=WeightAverage(networks) if recipe.average else None,
-            monitor=lambda: accuracies(dann, *some, place),
+            monitor=lambda: accuracies(dann, *some, transfer),
             every=max(10, min(200, recipe.steps // 20)),
             history=history,
             bar=bar,
@@ -168,22 +190,38 @@ def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
     return dann, history
 
 
-def adopt_statistics(dann, domain, place):
+def adapt_batch_norm(dann, domain, transfer):
     """Give batch-norm the statistics of training images of a Domain."""
-    dann.adopt_statistics(preparation(domain, place)(domain.x_train[:CALIBRATION]))
+    dann.adapt_batch_norm(preparation(domain, transfer)(domain.x_train[:CALIBRATION]))
 
 
-def accuracies(dann, source, target, place):
+def accuracies(dann, source, target, transfer):
     """The four accuracies on the test images of two Domains."""
     tests = [(domain.x_test, domain.y_test) for domain in (source, target)]
-    return evaluate(dann, *tests, *(preparation(domain, place) for domain in (source, target)))
+    return evaluate(dann, *tests, *(preparation(domain, transfer) for domain in (source, target)))
 
 
 def adapt_options(parser, *, out, steps=None):
     """The options of all experiments with a recipe."""
-    parser.add_argument("--steps", type=positive, default=steps, metavar="N", help=f"training steps (default: {steps or 'those of the recipe'})")
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="images of each domain in a batch (default: the recipe's)")
-    parser.add_argument("--limit", type=positive, metavar="N", help="use only the first N training and N test images")
+    parser.add_argument(
+        "--steps",
+        type=positive,
+        default=steps,
+        metavar="N",
+        help=f"training steps (default: {steps or 'those of the recipe'})",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="images of each domain in a batch (default: the recipe's)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="use only the first N training and N test images",
+    )
     resume = "go on where an earlier run with the same options and --out was stopped; it saves itself every two minutes"
     parser.add_argument("--resume", action="store_true", help=resume)
     add_options(parser, out=out)
@@ -193,16 +231,19 @@ def as_asked(recipe, args):
     """The recipe with what the options ask for in its place."""
     if args.lam is not None:
         recipe = recipe._replace(lam=lambda p: args.lam)
-    return recipe._replace(steps=args.steps or recipe.steps, batch_size=args.batch_size or recipe.batch_size)
+    return recipe._replace(
+        steps=args.steps or recipe.steps, batch_size=args.batch_size or recipe.batch_size
+    )
 
 
 def run(task, args, row):
     """Train one network and test it: an Outcome, with no features if Ctrl-C ended it.
 
-    The record has the accuracies of the last step on all test images and a confusion matrix (a row a digit, a column an answer) of
-    the target. A network that was trained on the source alone serves all targets: of it there is one for each name in ``args.tested``.
+    The record has the accuracies of the last step on all test images and a confusion matrix (a row
+    a digit, a column an answer) of the target. A network that was trained on the source alone
+    serves all targets: of it there is one for each name in ``args.tested``.
     """
-    recipe, place = as_asked(RECIPES[args.recipe], args), choose(args.device)
+    recipe, transfer = as_asked(RECIPES[args.recipe], args), transfer_to(args.device)
     pair = partial(domains, recipe, limit=args.limit, data_dir=args.data_dir)
     source, target = pair((task.source, task.target), labelled=task.method == "target")
     dann, history, record = train(recipe, source, target, task, args, row)
@@ -211,35 +252,61 @@ def run(task, args, row):
     tested = args.tested if task.method == "source" else (task.target,)
     with threads():
         if recipe.own_statistics and task.method == "dann":
-            adopt_statistics(dann, target, place)
-        record |= accuracies(dann, source, target, place)
+            adapt_batch_norm(dann, target, transfer)
+        record |= accuracies(dann, source, target, transfer)
         others = {name: pair((task.source, name), labelled=False)[1] for name in tested}
-        record["confusion"] = {name: confusions(dann, domain, place) for name, domain in others.items()}
-        shown = {name: np.concatenate([some_features(dann, domain, place) for domain in (source, other)]) for name, other in others.items()}
+        record["confusion"] = {
+            name: confusions(dann, domain, transfer) for name, domain in others.items()
+        }
+        shown = {
+            name: np.concatenate(
+                [some_features(dann, domain, transfer) for domain in (source, other)]
+            )
+            for name, other in others.items()
+        }
     return Outcome(record, history, shown)
 
 
 def train(recipe, source, target, task, args, row):
     """Train the network of a task: (DANN, History, record), with ``stopped_at`` in the record if Ctrl-C ended it."""
     record = task._asdict() | {"steps": recipe.steps}
-    asked = {name: getattr(args, name) for name in ("recipe", "limit", "lam")} | {"batch_size": recipe.batch_size}
-    checkpoint = Checkpoint(args.out / "checkpoints" / f"{'-'.join(map(str, task))}.npz", record | asked, resume=args.resume)
+    asked = {name: getattr(args, name) for name in ("recipe", "limit", "lam")} | {
+        "batch_size": recipe.batch_size
+    }
+    checkpoint = Checkpoint(
+        args.out / "checkpoints" / f"{'-'.join(map(str, task))}.npz",
+        record | asked,
+        resume=args.resume,
+    )
     with progress_bar(recipe.steps, title(task), row) as bar:
-        dann, history = adapt(recipe, source, target, task.method, task.seed, device=args.device, checkpoint=checkpoint, bar=bar)
+        dann, history = adapt(
+            recipe,
+            source,
+            target,
+            task.method,
+            task.seed,
+            device=args.device,
+            checkpoint=checkpoint,
+            bar=bar,
+        )
     reached = history[-1]["step"] if history else 0
-    ending = {"stopped_at": reached} if reached < recipe.steps else {"seconds": round(checkpoint.seconds(), 1)}
+    ending = (
+        {"stopped_at": reached}
+        if reached < recipe.steps
+        else {"seconds": round(checkpoint.seconds(), 1)}
+    )
     return dann, History(task._asdict() | entry for entry in history), record | ending
 
 
-def confusions(dann, domain, place):
+def confusions(dann, domain, transfer):
     """How many test images of each digit (10 rows) were given each answer (10 columns)."""
-    classes, _ = predictions(dann, domain.x_test, preparation(domain, place))
+    classes, _ = predictions(dann, domain.x_test, preparation(domain, transfer))
     return confusion_matrix(domain.y_test, classes, labels=range(10)).tolist()
 
 
-def some_features(dann, domain, place):
+def some_features(dann, domain, transfer):
     """The features of the first test images, in main memory."""
-    return to_host(dann.transform(preparation(domain, place)(domain.x_test[:EMBEDDED])))
+    return to_host(dann.transform(preparation(domain, transfer)(domain.x_test[:EMBEDDED])))
 
 
 def title(task):
@@ -249,7 +316,7 @@ def title(task):
 
 def begin(args, names):
     """Meet a GPU, a folder or a file that is not there now, and not after an hour of training."""
-    choose(args.device)
+    transfer_to(args.device)
     writable(args.out)
     for name in names:
         load(name, RECIPES[args.recipe].binarize, args.limit, args.data_dir)
@@ -272,13 +339,24 @@ def conduct(program, tasks, args, run=run):
     try:
         for outcome in run_all(run, [(task, args) for task in tasks], args.jobs):
             outcomes[Task(*(outcome.record[name] for name in Task._fields))] = outcome
-            outcomes = {task: outcomes[task] for task in tasks if task in outcomes}  # side by side they end in any order
-            save_results(args.out / "results.json", program, args, [outcome.record for outcome in outcomes.values()])
-            History(row for outcome in outcomes.values() for row in outcome.history).save(args.out / "history.csv")
+            outcomes = {
+                task: outcomes[task] for task in tasks if task in outcomes
+            }  # side by side they end in any order
+            save_results(
+                args.out / "results.json",
+                program,
+                args,
+                [outcome.record for outcome in outcomes.values()],
+            )
+            History(row for outcome in outcomes.values() for row in outcome.history).save(
+                args.out / "history.csv"
+            )
             if outcome.features is None:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
-        kept = f"{args.out / 'results.json'} and {args.out / 'history.csv'}" if outcomes else "nothing"
+        kept = (
+            f"{args.out / 'results.json'} and {args.out / 'history.csv'}" if outcomes else "nothing"
+        )
         print(f"\n{stopped(outcomes)} Kept: {kept}.", file=sys.stderr)
         raise Stopped from None
     return outcomes
@@ -286,17 +364,34 @@ def conduct(program, tasks, args, run=run):
 
 def stopped(outcomes):
     """What a Ctrl-C found: the runs that had finished and the one it ended."""
-    finished = ", ".join(title(task) for task, outcome in outcomes.items() if outcome.features is not None) or "none"
-    ended = [(title(task), outcome.record) for task, outcome in outcomes.items() if outcome.features is None]
-    where = "".join(f" {name} ended after step {record['stopped_at']} of {record['steps']}." for name, record in ended)
+    finished = (
+        ", ".join(title(task) for task, outcome in outcomes.items() if outcome.features is not None)
+        or "none"
+    )
+    ended = [
+        (title(task), outcome.record)
+        for task, outcome in outcomes.items()
+        if outcome.features is None
+    ]
+    where = "".join(
+        f" {name} ended after step {record['stopped_at']} of {record['steps']}."
+        for name, record in ended
+    )
     return f"Stopped. Runs that had finished: {finished}.{where}"
 
 
 def of_pair(outcomes, source, target, method):
     """The outcomes that say how a method does from source to target: of source only any run on the source, of the ceiling any on the target."""
-    wanted = {"source": lambda task: task.source == source, "target": lambda task: task.target == target}
+    wanted = {
+        "source": lambda task: task.source == source,
+        "target": lambda task: task.target == target,
+    }
     matches = wanted.get(method, lambda task: task[:2] == (source, target))
-    return {task: outcome for task, outcome in outcomes.items() if task.method == method and matches(task) and target in outcome.record["confusion"]}
+    return {
+        task: outcome
+        for task, outcome in outcomes.items()
+        if task.method == method and matches(task) and target in outcome.record["confusion"]
+    }
 
 
 def target_accuracy(outcome, target):
@@ -307,7 +402,9 @@ def target_accuracy(outcome, target):
 
 def table(outcomes, pairs):
     """Accuracy on all test images at the last step, a line for each method of each pair; the share of the gap that DANN closes."""
-    lines = [f"{'':<36} {'source accuracy':>18} {'target accuracy':>18} {'domain accuracy':>18} {'seconds':>8}"]
+    lines = [
+        f"{'':<36} {'source accuracy':>18} {'target accuracy':>18} {'domain accuracy':>18} {'seconds':>8}"
+    ]
     for source, target in pairs:
         means = {}
         for method in METHODS:
@@ -316,30 +413,69 @@ def table(outcomes, pairs):
                 continue
             records = [outcome.record for outcome in found.values()]
             on_target = [target_accuracy(outcome, target) for outcome in found.values()]
-            on_source = spread([r["source_class"] for r in records]) if all(task.source == source for task in found) else "-"
-            domain = spread([(r["source_domain"] + r["target_domain"]) / 2 for r in records]) if method == "dann" else "-"
+            on_source = (
+                spread([r["source_class"] for r in records])
+                if all(task.source == source for task in found)
+                else "-"
+            )
+            domain = (
+                spread([(r["source_domain"] + r["target_domain"]) / 2 for r in records])
+                if method == "dann"
+                else "-"
+            )
             means[method] = sum(on_target) / len(on_target)
             seconds = sum(r["seconds"] for r in records) / len(records)
-            lines.append(f"{f'{source} to {target}, {plots.METHODS[method]}':<36} {on_source:>18} {spread(on_target):>18} {domain:>18} {seconds:>8.0f}")
+            lines.append(
+                f"{f'{source} to {target}, {plots.METHODS[method]}':<36} {on_source:>18} {spread(on_target):>18} {domain:>18} {seconds:>8.0f}"
+            )
         if len(means) == len(METHODS) and means["target"] != means["source"]:
             share = (means["dann"] - means["source"]) / (means["target"] - means["source"])
-            lines.append(f"{'':<36} DANN closes {share:.1%} of the gap between source only and trained on target")
+            lines.append(
+                f"{'':<36} DANN closes {share:.1%} of the gap between source only and trained on target"
+            )
     return "\n".join(lines)
 
 
 def draw(outcomes, source, target, args):
     """The figures of a pair: yields (name, Figure). Curves of all runs; images, embeddings and confusions of the first seed's."""
-    digits = [load(name, RECIPES[args.recipe].binarize, args.limit, args.data_dir) for name in (source, target)]
+    digits = [
+        load(name, RECIPES[args.recipe].binarize, args.limit, args.data_dir)
+        for name in (source, target)
+    ]
     found = [(method, of_pair(outcomes, source, target, method)) for method in METHODS]
-    first = {method: outcome for method, of_method in found for task, outcome in of_method.items() if task.seed == args.seed}
-    embedded = {method: outcome.features[target] for method, outcome in first.items() if method != "target" or len(first) == 1}
-    rows = [row for task, outcome in outcomes.items() if task[:2] == (source, target) for row in outcome.history]
-    yield "data", plots.image_grid(dict(zip(("source", "target"), digits)), augment=RECIPES[args.recipe].augment)
+    first = {
+        method: outcome
+        for method, of_method in found
+        for task, outcome in of_method.items()
+        if task.seed == args.seed
+    }
+    embedded = {
+        method: outcome.features[target]
+        for method, outcome in first.items()
+        if method != "target" or len(first) == 1
+    }
+    rows = [
+        row
+        for task, outcome in outcomes.items()
+        if task[:2] == (source, target)
+        for row in outcome.history
+    ]
+    yield (
+        "data",
+        plots.image_grid(
+            dict(zip(("source", "target"), digits)), augment=RECIPES[args.recipe].augment
+        ),
+    )
     if rows:
         yield "curves", plots.curves(rows)
     if embedded:
         yield "embedding", plots.embedding(embedded, *(part.y_test[:EMBEDDED] for part in digits))
-        yield "confusion", plots.confusion({method: outcome.record["confusion"][target] for method, outcome in first.items()})
+        yield (
+            "confusion",
+            plots.confusion(
+                {method: outcome.record["confusion"][target] for method, outcome in first.items()}
+            ),
+        )
 
 
 def report(outcomes, pairs, args):

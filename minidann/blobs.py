@@ -9,21 +9,23 @@ Two domains in the plane, two classes each; the target is the source moved by (1
     source    class 0 around (0, 0), class 1 around (0, 1)
     target    class 0 around (1, -1), class 1 around (1, 0)         standard deviation 0.2
 
-The source alone says "class 1 is above y = 1/2", which is true of half of the target. x + y is what the
-two domains have in common; class 1 where x + y > 1/2 is right for
+The source alone says "class 1 is above y = 1/2", which is true of half of the target. x + y is what
+the two domains have in common; class 1 where x + y > 1/2 is right for
 
     Phi(0.5 / (0.2 sqrt 2)) = 96.15 %         of both domains: the ceiling of what they share
 
-Regimes (tf-dann's): the domain head trained with the features *for* it (lam = -1), the label head alone,
-and DANN with a shallow (15-2) and a deep (15-8-2) domain head. Features 2-15, ReLU; label head 15-2;
-summed cross-entropies; Adam, 0.001; 10,000 steps of 8 + 8 points; lam = 2 / (1 + exp(-10p)) - 1.
+Regimes (tf-dann's): the domain head trained with the features *for* it (lam = -1), the label head
+alone, and DANN with a shallow (15-2) and a deep (15-8-2) domain head. Features 2-15, ReLU; label
+head 15-2; summed cross-entropies; Adam, 0.001; 10,000 steps of 8 + 8 points; lam = 2 / (1 +
+exp(-10p)) - 1.
 
-DANN seeks a saddle point, and at a constant learning rate it keeps circling around it: where it stands at
-the last step is partly chance. ``--anneal`` adds two calmer regimes, which train without target labels like the others:
-the learning rate falls to zero along a cosine and the weights of the second half of the steps are averaged
-("deep, annealed"); and with that, a domain head of 32 hidden units, which sees more of the difference between
-the domains, and batches of 32 + 32, whose gradients are less noisy ("wide, annealed"). These settings were
-compared by target accuracy on other draws (seeds 100 to 111) than the README reports (seeds 0 to 19).
+DANN seeks a saddle point, and at a constant learning rate it keeps circling around it: where it
+stands at the last step is partly chance. ``--anneal`` adds two calmer regimes, which train without
+target labels like the others: the learning rate falls to zero along a cosine and the weights of the
+second half of the steps are averaged ("deep, annealed"); and with that, a domain head of 32 hidden
+units, which sees more of the difference between the domains, and batches of 32 + 32, whose
+gradients are less noisy ("wide, annealed"). These settings were compared by target accuracy on
+other draws (seeds 100 to 111) than the README reports (seeds 0 to 19).
 """
 
 import argparse
@@ -34,19 +36,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidann import plots
-from minidann.backend import to_host
 from minidann.dann import DANN
 from minidann.data import Batches, make_blobs_pair
 from minidann.data.toy import Points
-from minidann.device import choose
-from minidann.experiment import add_options, clear_errors, positive, run_all, save_figure, save_results, spread, summarize, writable
+from minidann.experiment import add_options, run_all, save_figure, save_results, spread, summarize
+from minidann.experiments import plots
 from minidann.metrics import evaluate
 from minidann.nn import Dense, ReLU, Sequential
 from minidann.nn.initializers import truncated_normal
 from minidann.nn.optimizers import Adam, WeightAverage
 from minidann.nn.schedules import cosine, reversal_strength
-from minidann.progress import progress_bar
+from minidann.runtime.arrays import to_host
+from minidann.runtime.command import clear_errors, positive
+from minidann.runtime.device import transfer_to
+from minidann.runtime.files import writable
+from minidann.runtime.progress import progress_bar
 from minidann.train import fit
 
 RATE = 1e-3
@@ -81,14 +85,22 @@ def build(hidden, seed):
     for inputs, outputs in zip((15, *hidden), hidden):
         domain_head += [dense(inputs, outputs), ReLU()]
     domain_head.append(dense((15, *hidden)[-1], 2))
-    return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head), reduction="sum")
+    return DANN(
+        Sequential(features), Sequential(label_head), Sequential(domain_head), reduction="sum"
+    )
 
 
-def train(regime, source, target, *, steps, seed, lam=None, batch_size=8, place=to_host, bar=None):
-    """Train one regime on ``Points`` of both domains, on the device that ``place`` takes arrays to, and return the DANN."""
-    dann = build(regime.hidden, seed).convert(place)
-    source, target = (Points(*map(place, points)) for points in (source, target))
-    trained = {"domain": (dann.features, dann.domain_head), "label": (dann.features, dann.label_head), "dann": dann.networks}[regime.method]
+def train(
+    regime, source, target, *, steps, seed, lam=None, batch_size=8, transfer=to_host, bar=None
+):
+    """Train one regime on ``Points`` of both domains, on the device that ``transfer`` takes arrays to, and return the DANN."""
+    dann = build(regime.hidden, seed).convert(transfer)
+    source, target = (Points(*map(transfer, points)) for points in (source, target))
+    trained = {
+        "domain": (dann.features, dann.domain_head),
+        "label": (dann.features, dann.label_head),
+        "dann": dann.networks,
+    }[regime.method]
     rng = np.random.default_rng([seed, 1])
     size = batch_size * regime.batch_factor
     strength = -1.0 if regime.method == "domain" else lam
@@ -111,17 +123,37 @@ def train(regime, source, target, *, steps, seed, lam=None, batch_size=8, place=
 def run(seed, args, row):
     """All regimes on one draw of the data: (records, features of each regime)."""
     source, target = make_blobs_pair(seed=seed)
-    place = choose(args.device)
+    transfer = transfer_to(args.device)
     regimes = chosen(args)
     records, features = [], {}
     with progress_bar(args.steps * len(regimes), f"seed {seed}", row) as bar:
         for title, regime in regimes.items():
             bar.set_description(f"seed {seed}, {title}")
             started = time.perf_counter()
-            dann = train(regime, source, target, steps=args.steps, seed=seed, lam=args.lam, batch_size=args.batch_size, place=place, bar=bar)
+            dann = train(
+                regime,
+                source,
+                target,
+                steps=args.steps,
+                seed=seed,
+                lam=args.lam,
+                batch_size=args.batch_size,
+                transfer=transfer,
+                bar=bar,
+            )
             seconds = round(time.perf_counter() - started, 2)
-            records.append({"regime": title, "seed": seed, "steps": args.steps, **evaluate(dann, source, target, prepare=place), "seconds": seconds})
-            features[title] = tuple(to_host(dann.transform(place(points.x))) for points in (source, target))
+            records.append(
+                {
+                    "regime": title,
+                    "seed": seed,
+                    "steps": args.steps,
+                    **evaluate(dann, source, target, prepare=transfer),
+                    "seconds": seconds,
+                }
+            )
+            features[title] = tuple(
+                to_host(dann.transform(transfer(points.x))) for points in (source, target)
+            )
     return records, features
 
 
@@ -135,7 +167,11 @@ def table(records, regimes):
     heads = ("source class", "target class", "source domain", "target domain")
     several = len(records) > len(regimes)
     width = 20 if several else 15
-    lines = [f"{'':<24}" + "".join(f"{head:>{width}}" for head in heads) + (f"{'target class min':>18}" if several else "")]
+    lines = [
+        f"{'':<24}"
+        + "".join(f"{head:>{width}}" for head in heads)
+        + (f"{'target class min':>18}" if several else "")
+    ]
     for title, regime in regimes.items():
         runs = [record for record in records if record["regime"] == title]
         cells = []
@@ -157,22 +193,43 @@ def main(argv=None):
         epilog="The accuracies are those of the last step on the 300 + 300 points trained on; target labels are used for them alone. "
         "In parentheses: a head that this regime does not train. What the two domains share, x + y, tells the classes apart in .9615 of the cases.",
     )
-    parser.add_argument("--anneal", action="store_true", help="add two regimes with a cosine-annealed learning rate and averaged weights")
-    parser.add_argument("--steps", type=positive, default=10_000, metavar="N", help="training steps of each regime (default: %(default)s)")
-    parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="points of each domain in a batch (default: %(default)s)")
+    parser.add_argument(
+        "--anneal",
+        action="store_true",
+        help="add two regimes with a cosine-annealed learning rate and averaged weights",
+    )
+    parser.add_argument(
+        "--steps",
+        type=positive,
+        default=10_000,
+        metavar="N",
+        help="training steps of each regime (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="points of each domain in a batch (default: %(default)s)",
+    )
     add_options(parser, out="runs/blobs")
     args = parser.parse_args(argv)
-    choose(args.device)  # a GPU that is not there is met here, before any training
+    transfer_to(args.device)  # a GPU that is not there is met here, before any training
     out = writable(args.out)
     records, shown = [], None
     try:
-        for run_records, features in run_all(run, [(seed, args) for seed in range(args.seed, args.seed + args.seeds)], args.jobs):
+        for run_records, features in run_all(
+            run, [(seed, args) for seed in range(args.seed, args.seed + args.seeds)], args.jobs
+        ):
             records += run_records
             shown = features if run_records[0]["seed"] == args.seed else shown
             save_results(out / "results.json", "blobs", args, records)
     except KeyboardInterrupt:
         kept = f"kept in {out / 'results.json'}" if records else "nothing was written"
-        print(f"\nStopped. Seeds that had finished: {len(records) // len(chosen(args))}; {kept}.", file=sys.stderr)
+        print(
+            f"\nStopped. Seeds that had finished: {len(records) // len(chosen(args))}; {kept}.",
+            file=sys.stderr,
+        )
         return 130
     print(table(records, chosen(args)))
     save_figure(plots.blobs(*make_blobs_pair(seed=args.seed), shown), out / "blobs.png")

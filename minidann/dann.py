@@ -13,7 +13,8 @@ with learning rate mu does that if
     theta_d <- theta_d - mu dL_d/dtheta_d                           weight 1, not lam
     theta_f <- theta_f - mu (dL_y/dtheta_f - lam dL_d/dtheta_f)
 
-and the last line is plain backpropagation once a GradientReversal stands in front of the domain head.
+and the last line is plain backpropagation once a GradientReversal stands in front of the domain
+head.
 
 Source: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59), 2016: equations
 (10), (13)-(15); footnote 6 for the weight of the domain head.
@@ -22,10 +23,10 @@ Source: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59
 import math
 from typing import NamedTuple
 
-from minidann.backend import array_module
 from minidann.nn import GradientReversal, Sequential
-from minidann.nn.batchnorm import adopt_statistics
+from minidann.nn.batchnorm import adapt_batch_norm
 from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
+from minidann.runtime.arrays import array_module
 
 
 class Losses(NamedTuple):
@@ -41,11 +42,14 @@ class DANN:
     Parameters
     ----------
     features, label_head, domain_head : Sequential
-        G_f, G_y and G_d. ``domain_head`` ends in two units (softmax) or one (logistic, as in the paper).
+        G_f, G_y and G_d. ``domain_head`` ends in two units (softmax) or one (logistic, as in the
+        paper).
     reduction : "mean" or "sum"
-        Whether each loss is averaged or summed over its examples. With "sum", L_d weighs more: it has twice the examples.
+        Whether each loss is averaged or summed over its examples. With "sum", L_d weighs more: it
+        has twice the examples.
     domain_weight : float
-        What L_d is multiplied by. Over equal halves a weight of 2 makes the mean of both domains the paper's sum of the two domains' means.
+        What L_d is multiplied by. Over equal halves a weight of 2 makes the mean of both domains
+        the paper's sum of the two domains' means.
     """
 
     def __init__(self, features, label_head, domain_head, reduction="mean", domain_weight=1.0):
@@ -65,7 +69,7 @@ class DANN:
             network.convert(function)
         return self
 
-    def step(self, x_source, y_source, x_target, lam):
+    def compute_gradients(self, x_source, y_source, x_target, lam):
         """Set the gradients of all three networks for one joined batch.
 
         Parameters
@@ -94,13 +98,13 @@ class DANN:
         self.features.parameter_gradients(df)
         return Losses(L_y, L_d)
 
-    def label_step(self, x, y):
+    def compute_label_gradients(self, x, y):
         """Set the gradients of features and label head for L_y alone: training without adaptation."""
         L_y, df = self._label_loss(self.features.forward(x, train=True), y)
         self.features.parameter_gradients(df)
         return Losses(label=L_y)
 
-    def domain_step(self, x_source, x_target, lam):
+    def compute_domain_gradients(self, x_source, x_target, lam):
         """Set the gradients of features and domain head for L_d alone. At lam = -1 it is an ordinary domain classifier."""
         f = self._joint_features(x_source, x_target)
         L_d, df = self._domain_loss(f, len(x_source), lam)
@@ -112,7 +116,9 @@ class DANN:
         return self.features.forward(x, train=True)
 
     def _label_loss(self, f, y):
-        loss, dlogits = softmax_cross_entropy(self.label_head.forward(f, train=True), y, self.reduction)
+        loss, dlogits = softmax_cross_entropy(
+            self.label_head.forward(f, train=True), y, self.reduction
+        )
         return loss, self.label_head.backward(dlogits)
 
     def _domain_loss(self, f, n_source, lam):
@@ -124,7 +130,9 @@ class DANN:
         logits = self._reversed_domain_head.forward(f, train=True)
         cross_entropy = binary_cross_entropy if logits.shape[1] == 1 else softmax_cross_entropy
         loss, dlogits = cross_entropy(logits, d, self.reduction)
-        return self.domain_weight * loss, self._reversed_domain_head.backward(self.domain_weight * dlogits)
+        return self.domain_weight * loss, self._reversed_domain_head.backward(
+            self.domain_weight * dlogits
+        )
 
     def predict(self, x, batch_size=500):
         """The most probable class of each example: integers (N,)."""
@@ -132,17 +140,21 @@ class DANN:
 
     def predict_domain(self, x, batch_size=500):
         """The more probable domain of each example, 0 source and 1 target: integers (N,)."""
-        return self._batched(lambda part: self.domain_of(self.domain_head.forward(self.features.forward(part))), x, batch_size)
+        return self._batched(
+            lambda part: self.domain_of(self.domain_head.forward(self.features.forward(part))),
+            x,
+            batch_size,
+        )
 
     def transform(self, x, batch_size=500):
         """The features f = G_f(x): (N, F)."""
         return self._batched(self.features.forward, x, batch_size)
 
-    def adopt_statistics(self, x):
+    def adapt_batch_norm(self, x):
         """Evaluate from now on with the batch-norm statistics of x (N, ...), examples of one domain; see :mod:`minidann.nn.batchnorm`."""
-        f = adopt_statistics(self.features, x)
+        f = adapt_batch_norm(self.features, x)
         for head in (self.label_head, self.domain_head):
-            adopt_statistics(head, f)
+            adapt_batch_norm(head, f)
 
     def _label_logits(self, x):
         return self.label_head.forward(self.features.forward(x))

@@ -1,17 +1,12 @@
 """What every experiment does beside its own recipe: options, seeds side by side, records, clear errors."""
 
-import argparse
 import json
-import math
 import os
 import platform
 import signal
 import statistics
-import sys
-import tempfile
 import time
 from datetime import UTC, datetime
-from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
@@ -19,86 +14,60 @@ from threading import Thread
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
-from minidann.backend import device_name
-from minidann.data.store import replacing
-from minidann.device import DEVICES, choose
-from minidann.errors import InputError, TrainingError
-from minidann.progress import progress_bar
+from minidann.runtime.arrays import device_name
+from minidann.runtime.command import finite, positive
+from minidann.runtime.device import DEVICES, transfer_to
+from minidann.runtime.files import replacing
+from minidann.runtime.progress import progress_bar
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib")
 
 
 def add_options(parser, *, out):
     """The options that all experiments share."""
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first run (default: %(default)s); two runs with one seed are equal")
-    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="run N seeds, from --seed upwards, and report mean and spread (default: 1)")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs side by side, each on one core (default: 1, on all cores)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the first run (default: %(default)s); two runs with one seed are equal",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="run N seeds, from --seed upwards, and report mean and spread (default: 1)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="runs side by side, each on one core (default: 1, on all cores)",
+    )
     devices = "where to train: cpu, gpu (an NVIDIA GPU through CuPy; docs/gpu.md), or auto, the GPU if there is one that works (default: %(default)s)"
     parser.add_argument("--device", choices=DEVICES, default="cpu", help=devices)
-    parser.add_argument("--lam", type=finite, metavar="X", help="a constant lambda instead of the paper's schedule 2/(1+exp(-10p))-1")
-    parser.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help="folder for results and figures (default: %(default)s)")
-
-
-def positive(text):
-    """argparse type: an integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
-
-
-def finite(text):
-    """argparse type: a finite number."""
-    value = float(text)
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
-    return value
-
-
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C, of which the user has been told what had finished and where it is kept."""
-
-
-def clear_errors(main):
-    """Make a ``main`` end a user's mistake, a damaged file or a full disk with one sentence and exit status 1."""
-
-    @wraps(main)
-    def wrapped(argv=None):
-        try:
-            return main(argv)
-        except (InputError, TrainingError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        except Stopped:
-            return 130
-        except KeyboardInterrupt:
-            print("\nStopped before anything was written.", file=sys.stderr)
-            return 130
-
-    return wrapped
-
-
-def writable(folder):
-    """Make the folder and try it now, not after an hour of training.
-
-    Raises
-    ------
-    InputError
-        If nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise InputError(f"nothing can be written to {folder} ({error.strerror}); choose another folder with --out") from error
+    parser.add_argument(
+        "--lam",
+        type=finite,
+        metavar="X",
+        help="a constant lambda instead of the paper's schedule 2/(1+exp(-10p))-1",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(out),
+        metavar="DIR",
+        help="folder for results and figures (default: %(default)s)",
+    )
 
 
 def run_all(run, tasks, jobs):
     """``run(*task, row)`` for every task; yields the results as they come, with a bar that counts them.
 
-    With one job the tasks run here, one after another, on all cores; with several, in as many processes of one BLAS
-    thread each. ``row`` is the line of the terminal for the task's own progress bar: None, the only one, if there is one task.
+    With one job the tasks run here, one after another, on all cores; with several, in as many
+    processes of one BLAS thread each. ``row`` is the line of the terminal for the task's own
+    progress bar: None, the only one, if there is one task.
     """
     if len(tasks) == 1:
         yield run(*tasks[0], None)
@@ -145,7 +114,10 @@ def save_results(path, program, args, runs):
     """Write a JSON record: what was asked, on what, and every run's figures."""
     record = {
         "program": f"python -m minidann.{program}",
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+        "options": {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in vars(args).items()
+        },
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(args.device),
         "runs": runs,
@@ -165,6 +137,6 @@ def environment(device):
     return {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "device": device_name(choose(device)(np.zeros(1))),
+        "device": device_name(transfer_to(device)(np.zeros(1))),
         **{name: version(name) for name in PACKAGES},
     }

@@ -1,6 +1,6 @@
 """How well a trained DANN does, on both questions it is asked."""
 
-from minidann.backend import array_module, to_host
+from minidann.runtime.arrays import array_module, to_host
 
 
 def accuracy(predicted, labels):
@@ -34,18 +34,23 @@ def evaluate(dann, source, target, prepare=None, prepare_target=None):
     Parameters
     ----------
     source, target : (x, y)
-        Examples (N, ...) and class labels (N,) of each domain. Target labels serve here, to report, and nowhere else.
+        Examples (N, ...) and class labels (N,) of each domain. Target labels serve here, to report,
+        and nowhere else.
     prepare, prepare_target : function, optional
         See :func:`predictions`. One given alone is for both domains.
 
     Returns
     -------
     dict of str to float
-        ``source_class``, ``target_class``: share of right classes; ``source_domain``, ``target_domain``: share of
-        examples recognised as what they are. Where the domains can not be told apart the two average to one half.
+        ``source_class``, ``target_class``: share of right classes; ``source_domain``,
+        ``target_domain``: share of examples recognised as what they are. Where the domains can not
+        be told apart the two average to one half.
     """
     result = {}
-    of_source, of_target = ("source", *source, prepare), ("target", *target, prepare_target or prepare)
+    of_source, of_target = (
+        ("source", *source, prepare),
+        ("target", *target, prepare_target or prepare),
+    )
     for domain, (name, x, y, prepare) in enumerate((of_source, of_target)):
         classes, domains = predictions(dann, x, prepare)
         result[f"{name}_class"] = accuracy(classes, to_host(y))

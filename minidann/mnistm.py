@@ -5,17 +5,18 @@
     python -m minidann.mnistm --steps 50 --limit 2000          a quick look
     python -m minidann.mnistm --data digits                    with no files, on scikit-learn's own digits
 
-Recipes: ``tf-dann``, that project's; ``paper``, the paper's as far as it is written; ``best``, ours. See :mod:`minidann.recipes`.
+Recipes: ``tf-dann``, that project's; ``paper``, the paper's as far as it is written; ``best``,
+ours. See :mod:`minidann.experiments.recipes`.
 
-Methods: ``source`` and ``target`` train on the labels of one domain alone, ``dann`` on source labels and
-unlabelled target images. Accuracies are those of the last step on all test images.
+Methods: ``source`` and ``target`` train on the labels of one domain alone, ``dann`` on source
+labels and unlabelled target images. Accuracies are those of the last step on all test images.
 """
 
 import argparse
 import sys
 
 from minidann.adaptation import METHODS, Task, adapt_options, begin, conduct, report, table
-from minidann.experiment import clear_errors
+from minidann.runtime.command import clear_errors
 
 PAIRS = {"mnistm": ("mnist", "mnistm"), "digits": ("digits", "digits-m")}
 STEPS_ON_DIGITS = 1500
@@ -31,9 +32,16 @@ def parse(argv):
         "Ctrl-C keeps the finished runs and the curves so far; --resume goes on.",
     )
     recipes = ("tf-dann", "paper", "best")
-    parser.add_argument("--recipe", choices=recipes, default="tf-dann", help="network and training protocol (default: %(default)s)")
+    parser.add_argument(
+        "--recipe",
+        choices=recipes,
+        default="tf-dann",
+        help="network and training protocol (default: %(default)s)",
+    )
     trained_on = "source labels, target labels, source labels with adaptation, or each of them in turn (default: %(default)s)"
-    parser.add_argument("--method", choices=(*METHODS, "all"), default="all", help=f"what to train on: {trained_on}")
+    parser.add_argument(
+        "--method", choices=(*METHODS, "all"), default="all", help=f"what to train on: {trained_on}"
+    )
     data_sets = "MNIST and MNIST-M, or scikit-learn's own digits and photographs, which need no files (default: %(default)s)"
     parser.add_argument("--data", choices=tuple(PAIRS), default="mnistm", help=data_sets)
     parser.add_argument("--data-dir", metavar="DIR", help="folder that holds mnist/ and bsds500/")
@@ -52,7 +60,11 @@ def main(argv=None):
     pair = PAIRS[args.data]
     begin(args, pair)
     methods = METHODS if args.method == "all" else (args.method,)
-    tasks = [Task(*pair, method, seed) for method in methods for seed in range(args.seed, args.seed + args.seeds)]
+    tasks = [
+        Task(*pair, method, seed)
+        for method in methods
+        for seed in range(args.seed, args.seed + args.seeds)
+    ]
     outcomes = conduct("mnistm", tasks, args)
     print(table(outcomes, [pair]))
     report(outcomes, [pair], args)

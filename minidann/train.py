@@ -6,13 +6,13 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from minidann.backend import to_host
-from minidann.checkpoint import Training
 from minidann.dann import Losses
-from minidann.data.store import replacing
-from minidann.errors import InputError, TrainingError
-from minidann.progress import progress_bar
-from minidann.threads import threads
+from minidann.experiments.checkpoints import Training
+from minidann.runtime.arrays import to_host
+from minidann.runtime.errors import InputError, TrainingError
+from minidann.runtime.files import replacing
+from minidann.runtime.progress import progress_bar
+from minidann.runtime.threads import threads
 
 METHODS = ("dann", "label", "domain")
 
@@ -20,8 +20,9 @@ METHODS = ("dann", "label", "domain")
 class History(list):
     """What training recorded: a list of rows, each a dict with the same keys.
 
-    ``step`` steps taken, ``p`` progress of the last of them, its ``lam`` and ``learning_rate``; ``label_loss``
-    and ``domain_loss`` averaged over the steps since the row before; then whatever ``fit`` was given to monitor.
+    ``step`` steps taken, ``p`` progress of the last of them, its ``lam`` and ``learning_rate``;
+    ``label_loss`` and ``domain_loss`` averaged over the steps since the row before; then whatever
+    ``fit`` was given to monitor.
     """
 
     def save(self, path):
@@ -33,7 +34,21 @@ class History(list):
 
 
 def fit(
-    dann, optimizer, source, target, *, steps, lam, learning_rate, method="dann", average=None, monitor=None, every=100, history=None, bar=None, checkpoint=None
+    dann,
+    optimizer,
+    source,
+    target,
+    *,
+    steps,
+    lam,
+    learning_rate,
+    method="dann",
+    average=None,
+    monitor=None,
+    every=100,
+    history=None,
+    bar=None,
+    checkpoint=None,
 ):
     """Train a DANN.
 
@@ -50,9 +65,11 @@ def fit(
     lam, learning_rate : function (p) -> float
         Schedules over the progress p = step / steps, 0 <= p < 1.
     method : str
-        ``"dann"``: L_y and the reversed L_d. ``"label"``: L_y alone, no adaptation. ``"domain"``: L_d alone.
+        ``"dann"``: L_y and the reversed L_d. ``"label"``: L_y alone, no adaptation. ``"domain"``:
+        L_d alone.
     average : WeightAverage, optional
-        Takes in the weights of the second half of the steps, and replaces the last ones by their mean at the end.
+        Takes in the weights of the second half of the steps, and replaces the last ones by their
+        mean at the end.
     monitor : function () -> dict, optional
         Called at every row of the history; its numbers are recorded and nothing is decided by them.
     every : int
@@ -62,7 +79,8 @@ def fit(
     bar : tqdm, optional
         A progress bar to advance by ``steps``; by default one of its own.
     checkpoint : Checkpoint, optional
-        Saves the run from time to time, at rows of the history, and may begin it where an earlier process was killed.
+        Saves the run from time to time, at rows of the history, and may begin it where an earlier
+        process was killed.
 
     Returns
     -------
@@ -71,7 +89,8 @@ def fit(
     Raises
     ------
     InputError
-        If ``steps`` is not positive, a schedule's value is not finite or a label is not a class of the label head.
+        If ``steps`` is not positive, a schedule's value is not finite or a label is not a class of
+        the label head.
     TrainingError
         If a loss or a weight is no longer finite.
     """
@@ -86,7 +105,9 @@ def fit(
     training = Training(dann, optimizer, source, target, average, history)
     begin = checkpoint.restore(training) if checkpoint else 0
     sums = Losses()
-    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a loss that is not finite is reported below, once
+    quiet = np.errstate(
+        over="ignore", invalid="ignore", divide="ignore"
+    )  # a loss that is not finite is reported below, once
     with threads(), quiet, nullcontext(bar) if bar is not None else progress_bar(steps) as bar:
         bar.update(begin)
         for step in range(begin, steps):
@@ -113,7 +134,9 @@ def fit(
             if average and last:
                 average.apply()
             row = {"step": done, "p": p, "lam": strength, "learning_rate": optimizer.learning_rate}
-            row |= {"label_loss": label_loss, "domain_loss": domain_loss} | (monitor() if monitor else {})
+            row |= {"label_loss": label_loss, "domain_loss": domain_loss} | (
+                monitor() if monitor else {}
+            )
             history.append(row)
             sums = Losses()
             if checkpoint:
@@ -125,12 +148,12 @@ def fit(
 def gradients(dann, method, source, target, lam):
     """Draw a batch and set the gradients that the method follows."""
     if method == "label":
-        return dann.label_step(*next(source))
+        return dann.compute_label_gradients(*next(source))
     x_source, y_source = next(source)
     (x_target,) = next(target)
     if method == "domain":
-        return dann.domain_step(x_source, x_target, lam)
-    return dann.step(x_source, y_source, x_target, lam)
+        return dann.compute_domain_gradients(x_source, x_target, lam)
+    return dann.compute_gradients(x_source, y_source, x_target, lam)
 
 
 def schedule_value(name, schedule, p):
@@ -143,7 +166,9 @@ def schedule_value(name, schedule, p):
 
 def finite_weights(dann):
     """Whether every parameter is a finite number: the losses of the last step do not show what that step did."""
-    total = sum(array.sum() for network in dann.networks for array in network.params.values())  # infinite or nan if one of them is
+    total = sum(
+        array.sum() for network in dann.networks for array in network.params.values()
+    )  # infinite or nan if one of them is
     return math.isfinite(float(total))
 
 
@@ -151,15 +176,25 @@ def check_labels(dann, source):
     """Refuse labels that the label head has no unit for: they would index the wrong logit without a word."""
     _, y = source.arrays
     if y.ndim != 1 or y.dtype.kind not in "iu":
-        raise InputError(f"the labels are an array of {y.dtype} of shape {y.shape}; they must be integers, one for each example")
+        raise InputError(
+            f"the labels are an array of {y.dtype} of shape {y.shape}; they must be integers, one for each example"
+        )
     example, _ = source.at(slice(0, 1))
     classes = dann.label_head.forward(dann.features.forward(example)).shape[1]
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= classes:
-        raise InputError(f"the labels run from {low} to {high}, but the label head has units for 0 to {classes - 1}; correct the labels or widen the head")
+        raise InputError(
+            f"the labels run from {low} to {high}, but the label head has units for 0 to {classes - 1}; correct the labels or widen the head"
+        )
 
 
 def short(row):
     """The losses and accuracies of a row, for the progress bar."""
-    names = {"label_loss": "L_y", "domain_loss": "L_d", "source_class": "source", "target_class": "target", "lam": "lam"}
+    names = {
+        "label_loss": "L_y",
+        "domain_loss": "L_d",
+        "source_class": "source",
+        "target_class": "target",
+        "lam": "lam",
+    }
     return {shown: f"{row[name]:.3f}" for name, shown in names.items() if row.get(name)}

@@ -14,18 +14,26 @@ from PIL import Image
 from scipy.io import savemat
 
 from minidann import DANN
-from minidann.backend import to_device, to_host
-from minidann.data.mnistm import TRAIN_FOLDER, TRAIN_PHOTOGRAPHS
-from minidann.device import why_no_gpu
+from minidann.data.mnist_m import TRAIN_FOLDER, TRAIN_PHOTOGRAPHS
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, Sequential, Sigmoid
+from minidann.runtime.arrays import to_device, to_host
+from minidann.runtime.device import why_no_gpu
 
 # ``place`` is a fixture of each test function that holds for all examples of it, as it should
-settings.register_profile("minidann", deadline=None, derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.register_profile(
+    "minidann",
+    deadline=None,
+    derandomize=True,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("minidann")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "gpu: runs on a real GPU through CuPy; chosen by -m gpu only")
+    config.addinivalue_line(
+        "markers", "gpu: runs on a real GPU through CuPy; chosen by -m gpu only"
+    )
 
 
 def pytest_collection_modifyitems(config, items):
@@ -57,12 +65,26 @@ def unverified(monkeypatch):
 
 def _dense(rng, units):
     features = [Dense(2, 5, rng=rng), Sigmoid(), Dense(5, 4, rng=rng), Sigmoid()]
-    return features, [Dense(4, 3, rng=rng)], [Dense(4, 5, rng=rng), Sigmoid(), Dense(5, units, rng=rng)]
+    return (
+        features,
+        [Dense(4, 3, rng=rng)],
+        [Dense(4, 5, rng=rng), Sigmoid(), Dense(5, units, rng=rng)],
+    )
 
 
 def _conv(rng, units):
-    features = [Conv2D(2, 3, 3, rng=rng), BatchNorm(3, parts=2), Sigmoid(), MaxPool2D(2), Flatten()]
-    return features, [Dense(12, 3, rng=rng)], [Dense(12, 4, rng=rng), BatchNorm(4, parts=2), Sigmoid(), Dense(4, units, rng=rng)]
+    features = [
+        Conv2D(2, 3, 3, rng=rng),
+        BatchNorm(3, domains=2),
+        Sigmoid(),
+        MaxPool2D(2),
+        Flatten(),
+    ]
+    return (
+        features,
+        [Dense(12, 3, rng=rng)],
+        [Dense(12, 4, rng=rng), BatchNorm(4, domains=2), Sigmoid(), Dense(4, units, rng=rng)],
+    )
 
 
 @pytest.fixture(scope="session")
@@ -93,11 +115,23 @@ def small_data(tmp_path_factory):
         (folder / name).mkdir()
     for split, other, n in (("train", "train", 96), ("t10k", "test", 48)):
         y = np.arange(n) % 10
-        write_idx(folder / f"mnist/{split}-images-idx3-ubyte.gz", rng.integers(0, 256, (n, 28, 28)) * (rng.random((n, 28, 28)) < 0.2))
+        write_idx(
+            folder / f"mnist/{split}-images-idx3-ubyte.gz",
+            rng.integers(0, 256, (n, 28, 28)) * (rng.random((n, 28, 28)) < 0.2),
+        )
         write_idx(folder / f"mnist/{split}-labels-idx1-ubyte.gz", y)
-        lines = [f"{label}.0000 {' '.join(f'{pixel:.3f}' for pixel in rng.uniform(-1, 1, 256))}\n" for label in y]
+        lines = [
+            f"{label}.0000 {' '.join(f'{pixel:.3f}' for pixel in rng.uniform(-1, 1, 256))}\n"
+            for label in y
+        ]
         (folder / f"usps/zip.{other}.gz").write_bytes(gzip.compress("".join(lines).encode()))
-        savemat(folder / f"svhn/{other}_32x32.mat", {"X": rng.integers(0, 256, (32, 32, 3, n), np.uint8), "y": np.where(y, y, 10)[:, None].astype(np.uint8)})
+        savemat(
+            folder / f"svhn/{other}_32x32.mat",
+            {
+                "X": rng.integers(0, 256, (32, 32, 3, n), np.uint8),
+                "y": np.where(y, y, 10)[:, None].astype(np.uint8),
+            },
+        )
     with tarfile.open(folder / "bsds500/BSR_bsds500.tgz", "w:gz") as archive:
         for i in range(TRAIN_PHOTOGRAPHS):
             jpeg = io.BytesIO()

@@ -1,20 +1,23 @@
 """A strict stand-in for CuPy, over NumPy: what would break on a GPU breaks here, on a machine without one.
 
-Tests put this module in CuPy's place, ``monkeypatch.setitem(sys.modules, "cupy", strict_cupy)``, and run the
-package on it. It computes what NumPy computes, and differs from NumPy where CuPy does:
+Tests put this module in CuPy's place, ``monkeypatch.setitem(sys.modules, "cupy", strict_cupy)``,
+and run the package on it. It computes what NumPy computes, and differs from NumPy where CuPy does:
 
-- An array here is not a numpy array and never turns into one by itself: the two do not mix, numpy's functions
-  refuse it, a list is no index, and what a reduction returns stays an array "on the device".
-- Only what CuPy has is here, with the parameters that CuPy has (as of 14.2): ``sum(where=...)`` is an error.
+- An array here is not a numpy array and never turns into one by itself: the two do not mix, numpy's
+  functions refuse it, a list is no index, and what a reduction returns stays an array "on the
+  device".
+- Only what CuPy has is here, with the parameters that CuPy has (as of 14.2): ``sum(where=...)`` is
+  an error.
 - Fresh memory holds garbage that shows.
-- Where a GPU's answer depends on which thread comes first, there is an error: writing twice to one place by an
-  array of indices, or copying between overlapping parts of one array.
+- Where a GPU's answer depends on which thread comes first, there is an error: writing twice to one
+  place by an array of indices, or copying between overlapping parts of one array.
 
-``meter`` counts what costs time on a GPU (transfers, waits for the device, kernel launches) and keeps a record
-of every kind of call, so that a machine with a GPU can repeat each one on CuPy itself.
+``meter`` counts what costs time on a GPU (transfers, waits for the device, kernel launches) and
+keeps a record of every kind of call, so that a machine with a GPU can repeat each one on CuPy
+itself.
 
-How to read the code: a function marked ``@_offered`` is part of CuPy's interface. Its result is made by
-``_result``, which counts one kernel launch, or by ``_view``, which counts none.
+How to read the code: a function marked ``@_offered`` is part of CuPy's interface. Its result is
+made by ``_result``, which counts one kernel launch, or by ``_view``, which counts none.
 """
 
 import builtins  # ``sum``, ``any`` and others are CuPy's in this module
@@ -24,12 +27,16 @@ import time
 from typing import NamedTuple
 
 import numpy as np
-from numpy import bool_, float32, float64, inf, int8, int16, int32, int64, nan, newaxis, pi, uint8, uint16, uint32, uint64  # noqa: F401
+from numpy import (
+    bool_,
+    nan,
+)
 
 __version__ = "14.2.0+strict"
 
 
-# ---------------------------------------------------------------------------------------------- the meter
+# ---------------------------------------------------------------------------------------------- the
+# meter
 
 
 class Call(NamedTuple):
@@ -93,7 +100,8 @@ def _describe(value):
     return "None" if value is None else type(value).__name__
 
 
-# ------------------------------------------------------------------------- what all functions have in common
+# ------------------------------------------------------------------------- what all functions have
+# in common
 
 
 def _offered(function, fusible=False):
@@ -105,7 +113,9 @@ def _offered(function, fusible=False):
         if not fusible:
             _refuse_in_fusion(name)
         result = function(*arguments, **keywords)
-        meter.record(name, arguments[1:] if name.startswith("cupy.ndarray.") else arguments, keywords, result)
+        meter.record(
+            name, arguments[1:] if name.startswith("cupy.ndarray.") else arguments, keywords, result
+        )
         return result
 
     return call
@@ -127,7 +137,9 @@ def _array(value):
     if not isinstance(value, ndarray):
         raise TypeError(f"Unsupported type {type(value)}: a cupy.ndarray is needed")
     if value._fused != _fusing():
-        raise TypeError("A fused function works on its parameters and on what it makes of them, and these stay within it")
+        raise TypeError(
+            "A fused function works on its parameters and on what it makes of them, and these stay within it"
+        )
     return value._data
 
 
@@ -160,7 +172,9 @@ def _view(data, of):
 
 def _view_or_result(data, of):
     """For functions that copy only where they must, such as reshape."""
-    return _view(data, of) if data.size == 0 or np.may_share_memory(data, of._data) else _result(data)
+    return (
+        _view(data, of) if data.size == 0 or np.may_share_memory(data, of._data) else _result(data)
+    )
 
 
 def _same_memory(x, y):
@@ -172,7 +186,9 @@ def _same_memory(x, y):
 
 def _refuse_overlap(target, source):
     if np.shares_memory(target, source):
-        raise ValueError("Source and target overlap: on a GPU the order in which they are copied is undefined")
+        raise ValueError(
+            "Source and target overlap: on a GPU the order in which they are copied is undefined"
+        )
 
 
 def _index(slices):
@@ -181,11 +197,15 @@ def _index(slices):
     for part in key:
         simple = part is None or part is Ellipsis or isinstance(part, slice | int | np.integer)
         if isinstance(part, bool) or not (simple or isinstance(part, ndarray)):
-            raise IndexError(f"An index is made of ints, slices, None, ... and arrays of the device, not of {type(part)}")
+            raise IndexError(
+                f"An index is made of ints, slices, None, ... and arrays of the device, not of {type(part)}"
+            )
     arrays = [_array(part) for part in key if isinstance(part, ndarray)]
     for array in arrays:
         if array.dtype.kind not in "biu":
-            raise IndexError(f"Arrays used as indices must be of integer or boolean type, not {array.dtype}")
+            raise IndexError(
+                f"Arrays used as indices must be of integer or boolean type, not {array.dtype}"
+            )
         if array.dtype == bool_:
             meter.fetch(4)  # CuPy must know how many are True
     key = tuple(part._data if isinstance(part, ndarray) else part for part in key)
@@ -200,7 +220,8 @@ def _refuse_repeats(shape, key):
         raise ValueError("One place is written twice: on a GPU it is undefined which value stays")
 
 
-# ----------------------------------------------------------------------------------------------- fusion
+# -----------------------------------------------------------------------------------------------
+# fusion
 
 _fusion = threading.local()
 
@@ -211,14 +232,16 @@ def _fusing():
 
 def _refuse_in_fusion(name):
     if _fusing():
-        raise TypeError(f"{name} cannot be used within a fused function: only ufuncs and operators can")
+        raise TypeError(
+            f"{name} cannot be used within a fused function: only ufuncs and operators can"
+        )
 
 
 class _FusedScalar:
     """A scalar parameter within a fused function: an operand for arrays, and nothing else.
 
-    CuPy compiles the function once for all values, so Python can neither look at the value nor compute with it
-    (``1 - rate`` compiles, but to a float64, and so does then all that it meets).
+    CuPy compiles the function once for all values, so Python can neither look at the value nor
+    compute with it (``1 - rate`` compiles, but to a float64, and so does then all that it meets).
     """
 
     __slots__ = ("value",)
@@ -242,7 +265,9 @@ def fuse(function):
         if _fusing() or not builtins.any(isinstance(argument, ndarray) for argument in arguments):
             return function(*arguments)
         kinds = tuple(map(_describe, arguments))
-        shape = np.broadcast_shapes(*(_array(argument).shape for argument in arguments if isinstance(argument, ndarray)))
+        shape = np.broadcast_shapes(
+            *(_array(argument).shape for argument in arguments if isinstance(argument, ndarray))
+        )
         _fusion.on = True
         try:
             returned = function(*(_fused_parameter(argument, shape) for argument in arguments))
@@ -260,7 +285,8 @@ def _fused_parameter(argument, shape):
     if isinstance(argument, ndarray):
         if argument._data.shape == shape:
             return ndarray(argument._data, argument)
-        # The kernel runs once for each element of the whole shape; a smaller array must not be written to then.
+        # The kernel runs once for each element of the whole shape; a smaller array must not be
+        # written to then.
         return ndarray(np.broadcast_to(argument._data, shape), argument)
     if isinstance(argument, bool | int | float | np.generic):
         return _FusedScalar(argument)
@@ -278,7 +304,8 @@ def _fused_result(returned):
     return ndarray(returned._data.copy())
 
 
-# ----------------------------------------------------------------------------------------------- ufuncs
+# -----------------------------------------------------------------------------------------------
+# ufuncs
 
 
 def _ufunc(name):
@@ -287,7 +314,9 @@ def _ufunc(name):
 
     def apply(operands, out, casting, dtype):
         if _fusing() and not builtins.any(isinstance(operand, ndarray) for operand in operands):
-            raise TypeError(f"cupy.{name} of scalars alone within a fused function: compute it outside")
+            raise TypeError(
+                f"cupy.{name} of scalars alone within a fused function: compute it outside"
+            )
         result = _computed(compute, *map(_operand, operands), casting=casting, dtype=dtype)
         return _result(result, out, casting)
 
@@ -302,18 +331,49 @@ def _ufunc(name):
     return _offered(function, fusible=True)
 
 
-add, subtract, multiply, power = _ufunc("add"), _ufunc("subtract"), _ufunc("multiply"), _ufunc("power")
+add, subtract, multiply, power = (
+    _ufunc("add"),
+    _ufunc("subtract"),
+    _ufunc("multiply"),
+    _ufunc("power"),
+)
 divide, floor_divide, remainder = _ufunc("divide"), _ufunc("floor_divide"), _ufunc("remainder")
 true_divide = divide
-negative, positive, absolute, sign = _ufunc("negative"), _ufunc("positive"), _ufunc("absolute"), _ufunc("sign")
+negative, positive, absolute, sign = (
+    _ufunc("negative"),
+    _ufunc("positive"),
+    _ufunc("absolute"),
+    _ufunc("sign"),
+)
 abs = absolute
-exp, exp2, expm1, log, log1p = _ufunc("exp"), _ufunc("exp2"), _ufunc("expm1"), _ufunc("log"), _ufunc("log1p")
+exp, exp2, expm1, log, log1p = (
+    _ufunc("exp"),
+    _ufunc("exp2"),
+    _ufunc("expm1"),
+    _ufunc("log"),
+    _ufunc("log1p"),
+)
 tanh, sqrt, square = _ufunc("tanh"), _ufunc("sqrt"), _ufunc("square")
 maximum, minimum = _ufunc("maximum"), _ufunc("minimum")
 equal, not_equal = _ufunc("equal"), _ufunc("not_equal")
-greater, greater_equal, less, less_equal = _ufunc("greater"), _ufunc("greater_equal"), _ufunc("less"), _ufunc("less_equal")
-logical_and, logical_or, logical_xor, logical_not = _ufunc("logical_and"), _ufunc("logical_or"), _ufunc("logical_xor"), _ufunc("logical_not")
-bitwise_and, bitwise_or, bitwise_xor, invert = _ufunc("bitwise_and"), _ufunc("bitwise_or"), _ufunc("bitwise_xor"), _ufunc("invert")
+greater, greater_equal, less, less_equal = (
+    _ufunc("greater"),
+    _ufunc("greater_equal"),
+    _ufunc("less"),
+    _ufunc("less_equal"),
+)
+logical_and, logical_or, logical_xor, logical_not = (
+    _ufunc("logical_and"),
+    _ufunc("logical_or"),
+    _ufunc("logical_xor"),
+    _ufunc("logical_not"),
+)
+bitwise_and, bitwise_or, bitwise_xor, invert = (
+    _ufunc("bitwise_and"),
+    _ufunc("bitwise_or"),
+    _ufunc("bitwise_xor"),
+    _ufunc("invert"),
+)
 isfinite, isinf, isnan = _ufunc("isfinite"), _ufunc("isinf"), _ufunc("isnan")
 
 
@@ -341,7 +401,8 @@ def _operators(function):
     return forward, reflected, in_place
 
 
-# --------------------------------------------------------------------------------------------- reductions
+# ---------------------------------------------------------------------------------------------
+# reductions
 
 
 def _reduction(name, owner=""):
@@ -360,7 +421,13 @@ def _reduction(name, owner=""):
     def with_ddof(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
         return apply(a, axis, out, keepdims, dtype=dtype, ddof=ddof)
 
-    function = {"sum": with_dtype, "prod": with_dtype, "mean": with_dtype, "var": with_ddof, "std": with_ddof}.get(name, plain)
+    function = {
+        "sum": with_dtype,
+        "prod": with_dtype,
+        "mean": with_dtype,
+        "var": with_ddof,
+        "std": with_ddof,
+    }.get(name, plain)
     function.__name__, function.__qualname__ = name, owner + name
     return _offered(function)
 
@@ -371,7 +438,8 @@ def _position(compute, a, axis, dtype, out, keepdims):
     return _result(found if dtype is None else found.astype(dtype), out)
 
 
-# -------------------------------------------------------------------------------------------- the array
+# -------------------------------------------------------------------------------------------- the
+# array
 
 
 def _attribute(name):
@@ -403,10 +471,14 @@ class ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
 
     def __array_function__(self, function, types, arguments, keywords):
-        raise TypeError(f"numpy.{function.__name__} does not work on an array of the device: call cupy's")
+        raise TypeError(
+            f"numpy.{function.__name__} does not work on an array of the device: call cupy's"
+        )
 
     def __iter__(self):
-        raise TypeError("A Python loop over an array of the device would launch a kernel, or wait, for each element")
+        raise TypeError(
+            "A Python loop over an array of the device would launch a kernel, or wait, for each element"
+        )
 
     def __reduce_ex__(self, protocol):
         raise TypeError("Pickling would fetch the array from the device: use `.get()`")
@@ -420,13 +492,19 @@ class ndarray:
     dtype = property(lambda self: self._data.dtype)
     base = property(lambda self: self._base)
     shape, ndim, size = _attribute("shape"), _attribute("ndim"), _attribute("size")
-    itemsize, nbytes, strides, flags = _attribute("itemsize"), _attribute("nbytes"), _attribute("strides"), _attribute("flags")
+    itemsize, nbytes, strides, flags = (
+        _attribute("itemsize"),
+        _attribute("nbytes"),
+        _attribute("strides"),
+        _attribute("flags"),
+    )
 
     def __len__(self):
         _refuse_in_fusion("len()")
         return len(self._data)
 
-    # Each of these waits for the device and fetches the array. (CuPy's array has no __index__, so no range(x).)
+    # Each of these waits for the device and fetches the array. (CuPy's array has no __index__, so
+    # no range(x).)
 
     def _fetched(self):
         meter.fetch(_array(self).nbytes)
@@ -578,7 +656,11 @@ class ndarray:
 
     # Reductions: one element is still an array.
 
-    sum, prod, mean = _reduction("sum", "ndarray."), _reduction("prod", "ndarray."), _reduction("mean", "ndarray.")
+    sum, prod, mean = (
+        _reduction("sum", "ndarray."),
+        _reduction("prod", "ndarray."),
+        _reduction("mean", "ndarray."),
+    )
     var, std = _reduction("var", "ndarray."), _reduction("std", "ndarray.")
     max, min = _reduction("max", "ndarray."), _reduction("min", "ndarray.")
     all, any = _reduction("all", "ndarray."), _reduction("any", "ndarray.")
@@ -592,7 +674,8 @@ class ndarray:
         return _position(np.argmin, self, axis, dtype, out, keepdims)
 
 
-# --------------------------------------------------------------------------------------- making arrays
+# --------------------------------------------------------------------------------------- making
+# arrays
 
 
 @_offered
@@ -608,7 +691,9 @@ def array(obj, dtype=None, copy=True, order="K"):
 def _on_device(obj, dtype, order, copy):
     if isinstance(obj, ndarray):
         same = dtype is None or obj.dtype == dtype
-        return obj if same and not copy else _result(np.array(_array(obj), dtype=dtype, order=order))
+        return (
+            obj if same and not copy else _result(np.array(_array(obj), dtype=dtype, order=order))
+        )
     data = np.array(obj, dtype=dtype, order=order)
     if data.dtype.kind not in "biufc":
         raise ValueError(f"Unsupported dtype {data.dtype}")
@@ -670,7 +755,11 @@ def full_like(a, fill_value, dtype=None, order="K", subok=None, shape=None):
 
 @_offered
 def arange(start, stop=None, step=1, dtype=None):
-    return _result(np.arange(start, stop, step, dtype) if stop is not None else np.arange(0, start, step, dtype))
+    return _result(
+        np.arange(start, stop, step, dtype)
+        if stop is not None
+        else np.arange(0, start, step, dtype)
+    )
 
 
 @_offered
@@ -695,7 +784,8 @@ def stack(tup, axis=0, out=None, *, dtype=None, casting="same_kind"):
     return _result(np.stack(_arrays(tup), axis, dtype=dtype, casting=casting), out)
 
 
-# ------------------------------------------------------------------------------------ the same as methods
+# ------------------------------------------------------------------------------------ the same as
+# methods
 
 
 @_offered
@@ -739,7 +829,8 @@ def argmin(a, axis=None, dtype=None, out=None, keepdims=False):
     return _position(np.argmin, a, axis, dtype, out, keepdims)
 
 
-# ------------------------------------------------------------------------------------- other functions
+# ------------------------------------------------------------------------------------- other
+# functions
 
 
 @_offered
@@ -757,12 +848,20 @@ def copyto(dst, src, casting="same_kind", where=None):
     if isinstance(src, ndarray):
         _refuse_overlap(_array(dst), src._data)
     meter.launch()
-    _computed(np.copyto, _array(dst), _operand(src), casting=casting, where=True if where is None else _array(where))
+    _computed(
+        np.copyto,
+        _array(dst),
+        _operand(src),
+        casting=casting,
+        where=True if where is None else _array(where),
+    )
 
 
 @_offered
 def result_type(*arrays_and_dtypes):
-    return np.result_type(*(given.dtype if isinstance(given, ndarray) else given for given in arrays_and_dtypes))
+    return np.result_type(
+        *(given.dtype if isinstance(given, ndarray) else given for given in arrays_and_dtypes)
+    )
 
 
 @_offered
@@ -816,7 +915,8 @@ class lib:
             return _view(np.lib.stride_tricks.sliding_window_view(_array(x), window_shape, axis), x)
 
 
-# --------------------------------------------------------------------------------------- the device itself
+# --------------------------------------------------------------------------------------- the device
+# itself
 
 
 class _MemoryPool:
@@ -897,7 +997,9 @@ class cuda:
     @staticmethod
     def get_elapsed_time(start_event, end_event):
         if meter.waits == end_event._waits:
-            raise cuda.runtime.CUDARuntimeError("cudaErrorNotReady: nothing has waited for the end event")
+            raise cuda.runtime.CUDARuntimeError(
+                "cudaErrorNotReady: nothing has waited for the end event"
+            )
         return (end_event._time - start_event._time) * 1000
 
     @staticmethod

@@ -20,13 +20,25 @@ def benchmark(*options):
 def test_a_turn_of_each_network_is_timed(network):
     result = benchmark("--network", network, "--turns", "1", "--threads", "1")
     assert result.returncode == 0, result.stderr
-    assert f"{network}: one step, 1 turns" in result.stdout and "NumPy" in result.stdout and " 1 threads" in result.stdout
-    assert "By layer" in result.stdout and "the whole step" in result.stdout and "optimizer" in result.stdout
+    assert (
+        f"{network}: one step, 1 turns" in result.stdout
+        and "NumPy" in result.stdout
+        and " 1 threads" in result.stdout
+    )
+    assert (
+        "By layer" in result.stdout
+        and "the whole step" in result.stdout
+        and "optimizer" in result.stdout
+    )
 
 
 def test_an_evaluation_is_timed():
     result = benchmark("--evaluate", "--network", "blobs", "--turns", "1", "--threads", "1")
-    assert result.returncode == 0 and "blobs: evaluation" in result.stdout and "By layer" not in result.stdout, result.stderr
+    assert (
+        result.returncode == 0
+        and "blobs: evaluation" in result.stdout
+        and "By layer" not in result.stdout
+    ), result.stderr
 
 
 def test_scaling_is_measured_and_drawn(tmp_path):
@@ -40,7 +52,9 @@ def test_scaling_is_measured_and_drawn(tmp_path):
 
 def test_a_gpu_that_is_not_there_skips_and_says_why():
     result = benchmark("--device", "gpu")
-    assert result.returncode == 0 and ("ms" in result.stdout or result.stderr.startswith("skipped: "))
+    assert result.returncode == 0 and (
+        "ms" in result.stdout or result.stderr.startswith("skipped: ")
+    )
 
 
 def test_a_missing_pytorch_is_said_in_one_sentence():
@@ -48,4 +62,8 @@ def test_a_missing_pytorch_is_said_in_one_sentence():
     if importlib.util.find_spec("torch"):
         assert "minidann / torch" in result.stdout
     else:
-        assert result.returncode == 1 and result.stderr == 'error: PyTorch is not installed; pip install -e ".[benchmark]", or leave --against out\n'
+        assert (
+            result.returncode == 1
+            and result.stderr
+            == 'error: PyTorch is not installed; pip install -e ".[benchmark]", or leave --against out\n'
+        )

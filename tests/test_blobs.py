@@ -10,7 +10,7 @@ import pytest
 from minidann import blobs
 from minidann.data import make_blobs_pair
 from minidann.metrics import evaluate
-from minidann.progress import progress_bar
+from minidann.runtime.progress import progress_bar
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,9 @@ def test_target_labels_do_not_change_the_weights(pair):
     shuffled = target._replace(y=np.roll(target.y, 7))
     regime = blobs.REGIMES["DANN deep"]
     with progress_bar(100) as bar:
-        one, other = (blobs.train(regime, source, t, steps=50, seed=0, bar=bar) for t in (target, shuffled))
+        one, other = (
+            blobs.train(regime, source, t, steps=50, seed=0, bar=bar) for t in (target, shuffled)
+        )
     for name, array in one.features.params.items():
         np.testing.assert_array_equal(array, other.features.params[name])
 
@@ -71,22 +73,54 @@ def test_main_writes_the_record_and_the_figure(tmp_path, capsys):
 
 def test_seeds_side_by_side_give_what_they_give_one_by_one(tmp_path):
     for jobs in ("1", "2"):
-        command = [sys.executable, "-m", "minidann.blobs", "--steps", "30", "--seeds", "2", "--jobs", jobs, "--out", str(tmp_path / jobs)]
+        command = [
+            sys.executable,
+            "-m",
+            "minidann.blobs",
+            "--steps",
+            "30",
+            "--seeds",
+            "2",
+            "--jobs",
+            jobs,
+            "--out",
+            str(tmp_path / jobs),
+        ]
         subprocess.run(command, check=True, capture_output=True)
 
     def accuracies(jobs):
         runs = json.loads((tmp_path / jobs / "results.json").read_text())["runs"]
-        return sorted([(r["seed"], r["regime"], r["source_class"], r["target_class"]) for r in runs])
+        return sorted(
+            [(r["seed"], r["regime"], r["source_class"], r["target_class"]) for r in runs]
+        )
 
     assert len(accuracies("1")) == 2 * len(blobs.REGIMES)
     assert accuracies("1") == accuracies("2")
 
 
 @pytest.mark.parametrize(
-    "options", [["--steps", "-5"], ["--steps", "0"], ["--seeds", "0"], ["--lam", "nan"], ["--lam", "inf"], ["--lam", "much"], ["--batch-size", "301"]]
+    "options",
+    [
+        ["--steps", "-5"],
+        ["--steps", "0"],
+        ["--seeds", "0"],
+        ["--lam", "nan"],
+        ["--lam", "inf"],
+        ["--lam", "much"],
+        ["--batch-size", "301"],
+    ],
 )
 def test_a_bad_option_is_one_sentence_that_names_it(options, tmp_path):
-    command = [sys.executable, "-m", "minidann.blobs", *options, "--steps" if "--steps" not in options else "--seed", "20", "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "minidann.blobs",
+        *options,
+        "--steps" if "--steps" not in options else "--seed",
+        "20",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode != 0
     assert "Traceback" not in result.stderr

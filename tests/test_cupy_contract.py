@@ -1,9 +1,10 @@
 """What the suite asked of the stand-in, checked against the CuPy that is installed.
 
-CuPy imports without a GPU. Nothing can be run on it, but it can be asked: which functions there are, what parameters they
-take, which dtype a ufunc will choose, which kernel ``fuse`` will make of a function, and whether NVRTC compiles that kernel.
-These tests run last, when ``strict_cupy.meter`` has seen all other tests (tests/conftest.py sees to the order), and skip
-without CuPy: ``pip install -e ".[cuda13]"``.
+CuPy imports without a GPU. Nothing can be run on it, but it can be asked: which functions there
+are, what parameters they take, which dtype a ufunc will choose, which kernel ``fuse`` will make of
+a function, and whether NVRTC compiles that kernel. These tests run last, when ``strict_cupy.meter``
+has seen all other tests (tests/conftest.py sees to the order), and skip without CuPy: ``pip install
+-e ".[cuda13]"``.
 
 Whatever of CuPy's own internals is used to ask stands in the first half of this file.
 """
@@ -21,7 +22,10 @@ import strict_cupy
 try:
     cupy = importlib.import_module("cupy")
 except ImportError:
-    pytest.skip('CuPy is not installed; pip install -e ".[cuda13]" to check against it', allow_module_level=True)
+    pytest.skip(
+        'CuPy is not installed; pip install -e ".[cuda13]" to check against it',
+        allow_module_level=True,
+    )
 
 
 def lookup(name):
@@ -36,8 +40,18 @@ def signature(function):
     """Its parameters. Cython functions have them in the first line of their documentation only."""
     if isinstance(function, cupy.ufunc):
         outs = [inspect.Parameter("out", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)]
-        ins = [inspect.Parameter(f"in{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(function.nin)]
-        return inspect.Signature(ins + outs + [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ("dtype", "casting")])
+        ins = [
+            inspect.Parameter(f"in{i}", inspect.Parameter.POSITIONAL_ONLY)
+            for i in range(function.nin)
+        ]
+        return inspect.Signature(
+            ins
+            + outs
+            + [
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+                for name in ("dtype", "casting")
+            ]
+        )
     try:
         return inspect.signature(function)
     except ValueError:
@@ -69,7 +83,9 @@ def chosen_dtype(ufunc, operands):
     from cupy._core._scalar import CScalar
 
     wrapped = [x if isinstance(x, cupy.ndarray) else CScalar(x) for x in operands]
-    return np.dtype(ufunc._ops.guess_routine(ufunc.name, {}, wrapped, None, ufunc._out_ops).out_types[0])
+    return np.dtype(
+        ufunc._ops.guess_routine(ufunc.name, {}, wrapped, None, ufunc._out_ops).out_types[0]
+    )
 
 
 def fused_kernel(function, operands):
@@ -96,13 +112,25 @@ def cuda_source(kernel, operands):
     ins, outs, types = _kernel._decide_params_type(kernel.in_params, kernel.out_params, given, ())
 
     def argument(x, dtype):
-        kind = (array, cupy.ndarray, dtype, ndim, False, False) if isinstance(x, cupy.ndarray) else (scalar, type(x), dtype, 0, True, True)
+        kind = (
+            (array, cupy.ndarray, dtype, ndim, False, False)
+            if isinstance(x, cupy.ndarray)
+            else (scalar, type(x), dtype, 0, True, True)
+        )
         return _kernel._ArgInfo(*kind)
 
-    arguments = [*map(argument, operands, ins), *(_kernel._ArgInfo(array, cupy.ndarray, dtype, ndim, False, False) for dtype in outs)]
+    arguments = [
+        *map(argument, operands, ins),
+        *(_kernel._ArgInfo(array, cupy.ndarray, dtype, ndim, False, False) for dtype in outs),
+    ]
     arguments.append(_kernel._ArgInfo(indexer, object, None, ndim, False, False))
-    code = _kernel._get_elementwise_kernel_code(tuple(arguments), types, kernel.params, kernel.operation, kernel.name, kernel.preamble)
-    return "".join(f"#include <cupy/{header}.cuh>\n" for header in ("complex", "carray", "atomics")) + code
+    code = _kernel._get_elementwise_kernel_code(
+        tuple(arguments), types, kernel.params, kernel.operation, kernel.name, kernel.preamble
+    )
+    return (
+        "".join(f"#include <cupy/{header}.cuh>\n" for header in ("complex", "carray", "atomics"))
+        + code
+    )
 
 
 def compile_with_nvrtc(source):
@@ -112,13 +140,18 @@ def compile_with_nvrtc(source):
     try:
         nvrtc.getVersion()
     except Exception as error:
-        pytest.skip(f"NVRTC is not installed ({error}); pip install nvidia-cuda-nvrtc nvidia-cuda-runtime")
+        pytest.skip(
+            f"NVRTC is not installed ({error}); pip install nvidia-cuda-nvrtc nvidia-cuda-runtime"
+        )
     headers = Path(cupy.__file__).parent / "_core" / "include"
     cuda = Path(importlib.util.find_spec("nvidia").submodule_search_locations[0])
     folders = [headers, *(headers / "cupy" / "_cccl").iterdir(), *cuda.glob("*/include")]
     program = nvrtc.createProgram(source, "kernel.cu", (), ())
     try:
-        nvrtc.compileProgram(program, ("--gpu-architecture=compute_80", "-std=c++17", *(f"-I{folder}" for folder in folders)))
+        nvrtc.compileProgram(
+            program,
+            ("--gpu-architecture=compute_80", "-std=c++17", *(f"-I{folder}" for folder in folders)),
+        )
     except nvrtc.NVRTCError as error:
         raise AssertionError(f"{error}\n{nvrtc.getProgramLog(program)}") from error
     return nvrtc.getPTX(program)
@@ -127,7 +160,9 @@ def compile_with_nvrtc(source):
 @pytest.fixture(scope="module")
 def calls():
     calls = sorted(strict_cupy.meter.calls, key=str)
-    assert len({call.name for call in calls}) > 20, "nothing was called on the stand-in: run these tests together with the others"
+    assert len({call.name for call in calls}) > 20, (
+        "nothing was called on the stand-in: run these tests together with the others"
+    )
     return calls
 
 
@@ -157,11 +192,16 @@ def test_cupy_chooses_the_dtypes_that_the_stand_in_chose(calls):
     different, checked = [], 0
     for call in calls:
         ufunc = lookup(call.name)
-        if not isinstance(ufunc, cupy.ufunc) or not all("[" in a or a in ("float", "int", "bool") or a.startswith("numpy.") for a in call.arguments):
+        if not isinstance(ufunc, cupy.ufunc) or not all(
+            "[" in a or a in ("float", "int", "bool") or a.startswith("numpy.")
+            for a in call.arguments
+        ):
             continue
         operands = [operand(description) for description in call.arguments[: ufunc.nin]]
         chosen, had = chosen_dtype(ufunc, operands), np.dtype(call.result.split("[")[0])
-        same = np.can_cast(chosen, had, "same_kind") if "out" in dict(call.keywords) else chosen == had
+        same = (
+            np.can_cast(chosen, had, "same_kind") if "out" in dict(call.keywords) else chosen == had
+        )
         checked += 1
         if not same:
             different.append(f"{call.name}{call.arguments}: CuPy {chosen}, the stand-in {had}")
@@ -169,7 +209,9 @@ def test_cupy_chooses_the_dtypes_that_the_stand_in_chose(calls):
 
 
 def test_nothing_is_indexed_by_what_cupy_does_not_take(calls):
-    taken = re.compile(r"int|slice|ellipsis|None|NoneType|tuple|bool\[\d+\]|u?int\d+\[\d+\]|numpy\.u?int\d+")
+    taken = re.compile(
+        r"int|slice|ellipsis|None|NoneType|tuple|bool\[\d+\]|u?int\d+\[\d+\]|numpy\.u?int\d+"
+    )
     for call in calls:
         if call.name.endswith(("__getitem__", "__setitem__")):
             assert taken.fullmatch(call.arguments[0]), call
@@ -187,13 +229,21 @@ def test_a_fused_function_computes_in_float32_and_writes_in_place():
     """Scalars must not widen the arithmetic, and what it changes must be an output of the kernel."""
     from minidann.nn.optimizers import momentum_update
 
-    kernel = fused_kernel(momentum_update.__wrapped__, (*[unbacked(np.float32, (4,)) for _ in range(3)], 0.1, 0.9))
-    assert [parameter.is_const for parameter in kernel.in_params] == [False, False, True, True, True]
+    kernel = fused_kernel(
+        momentum_update.__wrapped__, (*[unbacked(np.float32, (4,)) for _ in range(3)], 0.1, 0.9)
+    )
+    assert [parameter.is_const for parameter in kernel.in_params] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
     assert "double" not in kernel.operation
 
 
 def test_the_module_of_a_cupy_array_is_cupy(monkeypatch):
-    from minidann.backend import array_module
+    from minidann.runtime.arrays import array_module
 
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     assert array_module(unbacked(np.float32, (2,))) is cupy
@@ -209,6 +259,8 @@ def test_views_of_cupy_arrays_have_the_shapes_and_strides_of_numpys():
         lambda x: x.reshape(2, -1, 3),
         lambda x: x[:, 0, 0][..., None].T,
         lambda x: x.ravel()[5:17].reshape(3, 4),
-        lambda x: x.ravel()[:60].reshape(10, 6)[:, :4].reshape(2, 5, 2, 2),  # windows beside their column of ones
+        lambda x: (
+            x.ravel()[:60].reshape(10, 6)[:, :4].reshape(2, 5, 2, 2)
+        ),  # windows beside their column of ones
     ):
         assert (view(theirs).shape, view(theirs).strides) == (view(ours).shape, view(ours).strides)

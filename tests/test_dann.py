@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from minidann import DANN
-from minidann.backend import to_host
 from minidann.nn import Dense, Dropout, Sequential
 from minidann.nn.gradcheck import numerical_gradient
+from minidann.runtime.arrays import to_host
 
 LAMS = (0.0, 0.3, 1.0, 2.5, -1.0)
 
@@ -34,7 +34,11 @@ class Case(NamedTuple):
 def make_batch(kind, seed=1):
     rng = np.random.default_rng(seed)
     n, m, shape = {"dense": (3, 5, (2,)), "conv": (4, 4, (4, 4, 2))}[kind]
-    return rng.standard_normal((n, *shape)), rng.integers(0, 3, n), rng.standard_normal((m, *shape)) + 0.5
+    return (
+        rng.standard_normal((n, *shape)),
+        rng.integers(0, 3, n),
+        rng.standard_normal((m, *shape)) + 0.5,
+    )
 
 
 def softmax(z):
@@ -52,24 +56,45 @@ def both_losses(dann, x_source, y_source, x_target):
     f = dann.features.forward(np.concatenate([x_source, x_target]), train=True)
     z = dann.domain_head.forward(f, train=True)
     p = softmax(z) if z.shape[1] == 2 else np.hstack([1 / (1 + np.exp(z)), 1 / (1 + np.exp(-z))])
-    return label_loss(dann, f[:n], y_source), {"mean": np.mean, "sum": np.sum}[dann.reduction](-np.log(p[np.arange(n + m), [0] * n + [1] * m]))
+    return label_loss(dann, f[:n], y_source), {"mean": np.mean, "sum": np.sum}[dann.reduction](
+        -np.log(p[np.arange(n + m), [0] * n + [1] * m])
+    )
 
 
 def differences(dann, loss):
     """Central differences of a loss for every parameter of the three networks."""
-    return [{name: numerical_gradient(lambda _: loss(), array) for name, array in network.params.items()} for network in dann.networks]
+    return [
+        {
+            name: numerical_gradient(lambda _: loss(), array)
+            for name, array in network.params.items()
+        }
+        for network in dann.networks
+    ]
 
 
-@pytest.fixture(scope="module", params=[(kind, units, reduction) for kind in ("dense", "conv") for units in (2, 1) for reduction in ("mean", "sum")], ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[
+        (kind, units, reduction)
+        for kind in ("dense", "conv")
+        for units in (2, 1)
+        for reduction in ("mean", "sum")
+    ],
+    ids=str,
+)
 def reference(request, make_dann):
     dann, batch = make_dann(*request.param), make_batch(request.param[0])
-    label, domain = (differences(dann, lambda which=which: both_losses(dann, *batch)[which]) for which in (0, 1))
+    label, domain = (
+        differences(dann, lambda which=which: both_losses(dann, *batch)[which]) for which in (0, 1)
+    )
     return Reference(request.param, batch, both_losses(dann, *batch), label, domain)
 
 
 @pytest.fixture
 def case(reference, make_dann, place):
-    return Case(make_dann(*reference.options).convert(place), placed(place, reference.batch), reference)
+    return Case(
+        make_dann(*reference.options).convert(place), placed(place, reference.batch), reference
+    )
 
 
 def placed(place, batch):
@@ -84,14 +109,18 @@ def assert_gradients(network, expected):
     assert network.grads.keys() == network.params.keys() == expected.keys()
     for name, gradient in network.grads.items():
         assert type(gradient) is type(network.params[name])
-        np.testing.assert_allclose(to_host(gradient), expected[name], rtol=1e-6, atol=1e-8, err_msg=name)
+        np.testing.assert_allclose(
+            to_host(gradient), expected[name], rtol=1e-6, atol=1e-8, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("lam", LAMS)
 def test_a_step_sets_the_papers_gradients(case, lam):
     label, domain = case.expected.label, case.expected.domain
-    case.dann.step(*case.batch, lam)
-    assert_gradients(case.dann.features, {name: label[0][name] - lam * domain[0][name] for name in label[0]})
+    case.dann.compute_gradients(*case.batch, lam)
+    assert_gradients(
+        case.dann.features, {name: label[0][name] - lam * domain[0][name] for name in label[0]}
+    )
     assert_gradients(case.dann.label_head, label[1])
     assert_gradients(case.dann.domain_head, domain[2])
 
@@ -103,28 +132,40 @@ def test_both_losses_reach_the_features(reference):
 
 
 def test_a_step_returns_the_losses_by_their_definition(case):
-    np.testing.assert_allclose(on_host(case.dann.step(*case.batch, 0.7)), case.expected.losses, rtol=1e-12)
+    np.testing.assert_allclose(
+        on_host(case.dann.compute_gradients(*case.batch, 0.7)), case.expected.losses, rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("lam", LAMS)
-def test_a_domain_step_sets_the_gradients_of_the_domain_loss_alone(case, lam):
-    losses = case.dann.domain_step(case.batch[0], case.batch[2], lam)
+def test_a_compute_domain_gradients_sets_the_gradients_of_the_domain_loss_alone(case, lam):
+    losses = case.dann.compute_domain_gradients(case.batch[0], case.batch[2], lam)
     np.testing.assert_allclose(on_host(losses), (0.0, case.expected.losses[1]), rtol=1e-12)
-    assert_gradients(case.dann.features, {name: -lam * gradient for name, gradient in case.expected.domain[0].items()})
+    assert_gradients(
+        case.dann.features,
+        {name: -lam * gradient for name, gradient in case.expected.domain[0].items()},
+    )
     assert_gradients(case.dann.domain_head, case.expected.domain[2])
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("kind", ["dense", "conv"])
-def test_a_label_step_sets_the_gradients_of_the_label_loss_alone(make_dann, place, kind, reduction):
-    reference, dann = make_dann(kind, reduction=reduction), make_dann(kind, reduction=reduction).convert(place)
+def test_a_compute_label_gradients_sets_the_gradients_of_the_label_loss_alone(
+    make_dann, place, kind, reduction
+):
+    reference, dann = (
+        make_dann(kind, reduction=reduction),
+        make_dann(kind, reduction=reduction).convert(place),
+    )
     x, y, _ = make_batch(kind)
 
     def loss():
         return label_loss(reference, reference.features.forward(x, train=True), y)
 
     expected = differences(reference, loss)
-    np.testing.assert_allclose(on_host(dann.label_step(place(x), place(y))), (loss(), 0.0), rtol=1e-12)
+    np.testing.assert_allclose(
+        on_host(dann.compute_label_gradients(place(x), place(y))), (loss(), 0.0), rtol=1e-12
+    )
     assert_gradients(dann.features, expected[0])
     assert_gradients(dann.label_head, expected[1])
     assert not dann.domain_head.grads
@@ -135,37 +176,54 @@ def test_lam_never_reaches_the_heads_own_gradients(make_dann, place, units):
     dann, batch = make_dann(units=units).convert(place), placed(place, make_batch("dense"))
     seen = []
     for lam in LAMS:
-        dann.step(*batch, lam)
-        seen.append(np.concatenate([to_host(gradient).ravel() for head in dann.networks[1:] for gradient in head.grads.values()]))
+        dann.compute_gradients(*batch, lam)
+        seen.append(
+            np.concatenate(
+                [
+                    to_host(gradient).ravel()
+                    for head in dann.networks[1:]
+                    for gradient in head.grads.values()
+                ]
+            )
+        )
     assert all(np.array_equal(gradients, seen[0]) for gradients in seen)
 
 
 def test_a_step_leaves_its_batch_alone(make_dann, place):
     batch = placed(place, make_batch("conv"))
-    make_dann("conv").convert(place).step(*batch, 1.0)
-    assert all(np.array_equal(to_host(array), before) for array, before in zip(batch, make_batch("conv")))
+    make_dann("conv").convert(place).compute_gradients(*batch, 1.0)
+    assert all(
+        np.array_equal(to_host(array), before) for array, before in zip(batch, make_batch("conv"))
+    )
 
 
 def test_a_step_changes_no_weight(make_dann, place):
     dann = make_dann("conv").convert(place)
-    before = [to_host(array).copy() for network in dann.networks for array in network.params.values()]
-    dann.step(*placed(place, make_batch("conv")), 1.0)
-    assert all(np.array_equal(a, to_host(b)) for a, b in zip(before, (array for network in dann.networks for array in network.params.values())))
+    before = [
+        to_host(array).copy() for network in dann.networks for array in network.params.values()
+    ]
+    dann.compute_gradients(*placed(place, make_batch("conv")), 1.0)
+    assert all(
+        np.array_equal(a, to_host(b))
+        for a, b in zip(
+            before, (array for network in dann.networks for array in network.params.values())
+        )
+    )
 
 
 @pytest.mark.parametrize("lam", [float("nan"), float("inf"), -float("inf")])
 def test_lam_must_be_finite(make_dann, place, lam):
     x_source, y_source, x_target = placed(place, make_batch("dense"))
     with pytest.raises(ValueError, match="lam is"):
-        make_dann().convert(place).step(x_source, y_source, x_target, lam)
+        make_dann().convert(place).compute_gradients(x_source, y_source, x_target, lam)
     with pytest.raises(ValueError, match="lam is"):
-        make_dann().convert(place).domain_step(x_source, x_target, lam)
+        make_dann().convert(place).compute_domain_gradients(x_source, x_target, lam)
 
 
 def test_every_source_example_needs_its_label(make_dann, place):
     x_source, y_source, x_target = placed(place, make_batch("dense"))
     with pytest.raises(ValueError, match="3 rows of logits but 2 labels"):
-        make_dann().convert(place).step(x_source, y_source[:-1], x_target, 1.0)
+        make_dann().convert(place).compute_gradients(x_source, y_source[:-1], x_target, 1.0)
 
 
 @pytest.mark.parametrize("kind", ["dense", "conv"])
@@ -173,16 +231,26 @@ def test_every_source_example_needs_its_label(make_dann, place):
 def test_a_step_stays_in_the_networks_precision(make_dann, place, kind, dtype):
     dann = make_dann(kind, dtype=dtype).convert(place)
     x_source, y_source, x_target = placed(place, make_batch(kind))
-    dann.step(x_source.astype(dtype), y_source, x_target.astype(dtype), 0.5)
-    assert {gradient.dtype for network in dann.networks for gradient in network.grads.values()} == {np.dtype(dtype)}
+    dann.compute_gradients(x_source.astype(dtype), y_source, x_target.astype(dtype), 0.5)
+    assert {gradient.dtype for network in dann.networks for gradient in network.grads.values()} == {
+        np.dtype(dtype)
+    }
 
 
 @pytest.mark.parametrize("units", [1, 2])
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 500])
 def test_predictions_are_those_of_the_networks_in_evaluation(make_dann, place, units, batch_size):
-    dann, x = make_dann("conv", units).convert(place), place(np.random.default_rng(3).standard_normal((7, 4, 4, 2)))
-    dann.step(*placed(place, make_batch("conv")), 1.0)  # running statistics that are not the first ones
-    f, z = (to_host(array) for array in (dann.features.forward(x), dann.domain_head.forward(dann.features.forward(x))))
+    dann, x = (
+        make_dann("conv", units).convert(place),
+        place(np.random.default_rng(3).standard_normal((7, 4, 4, 2))),
+    )
+    dann.compute_gradients(
+        *placed(place, make_batch("conv")), 1.0
+    )  # running statistics that are not the first ones
+    f, z = (
+        to_host(array)
+        for array in (dann.features.forward(x), dann.domain_head.forward(dann.features.forward(x)))
+    )
     classes = to_host(dann.label_head.forward(place(f))).argmax(axis=1)
     domains = (1 / (1 + np.exp(-z[:, 0])) > 0.5) if units == 1 else z[:, 1] > z[:, 0]
     np.testing.assert_allclose(to_host(dann.transform(x, batch_size)), f, rtol=1e-12)
@@ -197,13 +265,25 @@ def test_predictions_neither_drop_units_nor_move_running_statistics(make_dann, p
     state = {name: to_host(array).copy() for name, array in dann.features.state.items()}
     np.testing.assert_array_equal(*(to_host(dann.transform(x)) for _ in range(2)))
     dann.predict(x), dann.predict_domain(x)
-    assert all(np.array_equal(state[name], to_host(array)) for name, array in dann.features.state.items())
+    assert all(
+        np.array_equal(state[name], to_host(array)) for name, array in dann.features.state.items()
+    )
 
 
 def test_a_domain_head_of_one_unit_sees_only_the_last_domain_above_zero(place):
-    dense = [Dense(1, 1, rng=np.random.default_rng(0), init=lambda rng, shape: (np.ones(shape), np.zeros(1))) for _ in range(3)]
+    dense = [
+        Dense(
+            1,
+            1,
+            rng=np.random.default_rng(0),
+            init=lambda rng, shape: (np.ones(shape), np.zeros(1)),
+        )
+        for _ in range(3)
+    ]
     dann = DANN(*(Sequential([layer]) for layer in dense)).convert(place)
-    np.testing.assert_array_equal(to_host(dann.predict_domain(place(np.array([[-2.0], [3.0], [-0.1], [0.1]])))), [0, 1, 0, 1])
+    np.testing.assert_array_equal(
+        to_host(dann.predict_domain(place(np.array([[-2.0], [3.0], [-0.1], [0.1]])))), [0, 1, 0, 1]
+    )
 
 
 def test_convert_takes_every_array_of_the_three_networks_and_returns_the_dann(make_dann, place):
@@ -211,36 +291,59 @@ def test_convert_takes_every_array_of_the_three_networks_and_returns_the_dann(ma
     assert dann.convert(lambda array: seen.append(array) or place(array)) is dann
     assert len(seen) == sum(len(network.params | network.state) for network in dann.networks) == 16
     device = type(place(np.zeros(1)))
-    assert all(type(array) is device for network in dann.networks for array in (network.params | network.state).values())
+    assert all(
+        type(array) is device
+        for network in dann.networks
+        for array in (network.params | network.state).values()
+    )
 
 
 def test_adopted_statistics_reach_all_three_networks(make_dann):
     dann = make_dann("conv")
     rng = np.random.default_rng(0)
     x = rng.standard_normal((40, 4, 4, 2)) + 3
-    before = [{name: array.copy() for name, array in network.state.items()} for network in dann.networks]
-    dann.adopt_statistics(x)
-    changed = [[name for name, array in network.state.items() if not np.array_equal(array, old[name])] for network, old in zip(dann.networks, before)]
+    before = [
+        {name: array.copy() for name, array in network.state.items()} for network in dann.networks
+    ]
+    dann.adapt_batch_norm(x)
+    changed = [
+        [name for name, array in network.state.items() if not np.array_equal(array, old[name])]
+        for network, old in zip(dann.networks, before)
+    ]
     assert changed == [["1.mean", "1.var"], [], ["1.mean", "1.var"]]
     _, norm, *_ = dann.domain_head.layers
     f = dann.transform(x)
-    np.testing.assert_allclose(norm.state["mean"], dann.domain_head.layers[0].forward(f).mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(
+        norm.state["mean"], dann.domain_head.layers[0].forward(f).mean(axis=0), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("units", [1, 2])
-def test_a_domain_weight_of_two_makes_the_mean_of_both_domains_the_sum_of_their_means(make_dann, units):
+def test_a_domain_weight_of_two_makes_the_mean_of_both_domains_the_sum_of_their_means(
+    make_dann, units
+):
     rng = np.random.default_rng(0)
-    x_source, y, x_target = rng.standard_normal((6, 2)), rng.integers(0, 3, 6), rng.standard_normal((6, 2))
+    x_source, y, x_target = (
+        rng.standard_normal((6, 2)),
+        rng.integers(0, 3, 6),
+        rng.standard_normal((6, 2)),
+    )
     one, two = make_dann(units=units), make_dann(units=units)
     two.domain_weight = 2.0
     f = [one.domain_head.forward(one.features.forward(x)) for x in (x_source, x_target)]
     logits = [z[:, 0] if units == 1 else z[:, 1] - z[:, 0] for z in f]  # of "target"
     means = [np.log1p(np.exp(z)).mean() for z in (logits[0], -logits[1])]
-    (label, domain), (label_two, domain_two) = (dann.step(x_source, y, x_target, 0.3) for dann in (one, two))
-    assert domain_two == pytest.approx(sum(means)) and domain == pytest.approx(sum(means) / 2) and label == label_two
+    (label, domain), (label_two, domain_two) = (
+        dann.compute_gradients(x_source, y, x_target, 0.3) for dann in (one, two)
+    )
+    assert (
+        domain_two == pytest.approx(sum(means))
+        and domain == pytest.approx(sum(means) / 2)
+        and label == label_two
+    )
     for name, grad in two.domain_head.grads.items():
         np.testing.assert_allclose(grad, 2 * one.domain_head.grads[name])
     twice_lambda = make_dann(units=units)
-    twice_lambda.step(x_source, y, x_target, 0.6)
+    twice_lambda.compute_gradients(x_source, y, x_target, 0.6)
     for name, grad in two.features.grads.items():
         np.testing.assert_allclose(grad, twice_lambda.features.grads[name], rtol=1e-9, atol=1e-12)

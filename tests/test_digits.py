@@ -49,11 +49,28 @@ def test_the_matrix_has_every_pair_and_trains_each_source_once():
 
 @pytest.mark.parametrize("recipe", ["svhn", "pseudo"])
 def test_svhn_to_mnist_by_other_recipes(recipe, small_data, tmp_path):
-    options = ("--source", "svhn", "--target", "mnist", "--recipe", recipe, "--method", "dann", "--steps", 1, "--batch-size", 2)
+    options = (
+        "--source",
+        "svhn",
+        "--target",
+        "mnist",
+        "--recipe",
+        recipe,
+        "--method",
+        "dann",
+        "--steps",
+        1,
+        "--batch-size",
+        2,
+    )
     result = program(*options, "--out", tmp_path, MINIDANN_DATA=str(small_data))
     assert result.returncode == 0, result.stderr
     (record,) = records(tmp_path)
-    assert record["source"] == "svhn" and record["target"] == "mnist" and np.sum(record["confusion"]["mnist"]) == 48
+    assert (
+        record["source"] == "svhn"
+        and record["target"] == "mnist"
+        and np.sum(record["confusion"]["mnist"]) == 48
+    )
     assert json.loads((tmp_path / "results.json").read_text())["options"]["recipe"] == recipe
 
 
@@ -69,16 +86,35 @@ def test_a_pair_has_its_three_methods_and_its_figures(small_data, tmp_path):
         ("mnistm", "dann"),
     ]
     for pair in ("mnist to usps", "mnist to mnistm"):
-        assert all(f"{pair}, {method}" in result.stdout for method in ("source only", "trained on target", "DANN"))
+        assert all(
+            f"{pair}, {method}" in result.stdout
+            for method in ("source only", "trained on target", "DANN")
+        )
         for figure in ("data", "curves", "embedding", "confusion"):
-            assert (tmp_path / f"{pair.replace(' to ', '-')}-{figure}.png").read_bytes().startswith(b"\x89PNG")
+            assert (
+                (tmp_path / f"{pair.replace(' to ', '-')}-{figure}.png")
+                .read_bytes()
+                .startswith(b"\x89PNG")
+            )
 
 
 def test_the_matrix_goes_without_what_is_not_there(small_data, tmp_path):
     (tmp_path / "data").mkdir()
     for name in ("mnist", "usps"):
         (tmp_path / "data" / name).symlink_to(small_data / name)
-    options = ("--matrix", "--steps", 1, "--batch-size", 4, "--limit", 16, "--method", "source", "--out", tmp_path / "out")
+    options = (
+        "--matrix",
+        "--steps",
+        1,
+        "--batch-size",
+        4,
+        "--limit",
+        16,
+        "--method",
+        "source",
+        "--out",
+        tmp_path / "out",
+    )
     result = program(*options, MINIDANN_DATA=str(tmp_path / "data"), HOME=str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert "Without svhn:" in result.stderr and "Without mnistm:" in result.stderr
@@ -88,7 +124,10 @@ def test_the_matrix_goes_without_what_is_not_there(small_data, tmp_path):
 
 def test_the_matrix_reads_sources_down_and_targets_across():
     def outcome(task, **shares):
-        counts = {name: [[right, 100 - right] + 8 * [0]] + 9 * [10 * [0]] for name, right in shares.items()}
+        counts = {
+            name: [[right, 100 - right] + 8 * [0]] + 9 * [10 * [0]]
+            for name, right in shares.items()
+        }
         return Outcome(task._asdict() | {"confusion": counts}, History(), {})
 
     outcomes = {

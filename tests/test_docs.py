@@ -18,21 +18,32 @@ import minidann.data
 import minidann.nn.losses
 import minidann.nn.schedules
 from minidann import DANN
+from minidann.experiments.recipes import RECIPES
 from minidann.nn import Dense, Sequential, Sigmoid
 from minidann.nn.optimizers import SGD
-from minidann.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for folder in (DOCS, DOCS / "results") for path in sorted(folder.glob("*.md"))}
-NEED_FILES = {"data.md"}  # pages whose Python reads data sets that are downloaded: it is compiled, and its names are looked up
+PAGES = {
+    path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8")
+    for folder in (DOCS, DOCS / "results")
+    for path in sorted(folder.glob("*.md"))
+}
+NEED_FILES = {
+    "data.md"
+}  # pages whose Python reads data sets that are downloaded: it is compiled, and its names are looked up
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def blocks(language):
-    return [pytest.param(name, code, id=f"{name}-{i}") for name, page in PAGES.items() for i, (of, code) in enumerate(FENCE.findall(page)) if of == language]
+    return [
+        pytest.param(name, code, id=f"{name}-{i}")
+        for name, page in PAGES.items()
+        for i, (of, code) in enumerate(FENCE.findall(page))
+        if of == language
+    ]
 
 
 def prose(page):
@@ -66,7 +77,10 @@ def test_the_first_python_of_start_shows_what_is_said_of_it():
     code = next(code for language, code in FENCE.findall(PAGES["start.md"]) if language == "python")
     found = {}
     exec(code, found)
-    assert abs(found["accuracies"]["label only"] - 0.5) < 0.1 and found["accuracies"]["DANN deep"] > 0.9
+    assert (
+        abs(found["accuracies"]["label only"] - 0.5) < 0.1
+        and found["accuracies"]["DANN deep"] > 0.9
+    )
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -87,7 +101,9 @@ def test_links_within_the_repository_lead_somewhere(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_is_in_a_list_of_pages(name):
     """Sphinx says so too, but is not always at hand."""
-    listed = {entry for page in PAGES.values() for body in TOCTREE.findall(page) for entry in body.split()}
+    listed = {
+        entry for page in PAGES.values() for body in TOCTREE.findall(page) for entry in body.split()
+    }
     entry = re.sub(r"^results/.*", "results/*", name.removesuffix(".md"))
     assert name == "index.md" or entry in listed
 
@@ -98,29 +114,65 @@ def test_programs_that_a_page_names_exist(name, code):
         assert module == "pytest" or importlib.util.find_spec(module), module
 
 
-@pytest.mark.parametrize("recipe, steps", re.findall(r"^\| `([\w-]+)`.*\| ([\d,]+) \|$", PAGES["experiments.md"], re.MULTILINE))
+@pytest.mark.parametrize(
+    "recipe, steps",
+    re.findall(r"^\| `([\w-]+)`.*\| ([\d,]+) \|$", PAGES["experiments.md"], re.MULTILINE),
+)
 def test_the_recipes_are_those_of_the_code(recipe, steps):
     assert RECIPES[recipe].steps == int(steps.replace(",", ""))
 
 
-# ---------------------------------------------------------------------------------------------- notation
+# ----------------------------------------------------------------------------------------------
+# notation
 
 
 @pytest.fixture(scope="module")
 def names():
     """What the notation page speaks of: the shallow network of the paper, after one step."""
     rng = np.random.default_rng(0)
-    dann = DANN(Sequential([Dense(2, 15, rng=rng), Sigmoid()]), Sequential([Dense(15, 2, rng=rng)]), Sequential([Dense(15, 1, rng=rng)]))
-    x_source, y_source, x_target = rng.standard_normal((8, 2)), rng.integers(0, 2, 8), rng.standard_normal((8, 2))
-    losses = dann.step(x_source, y_source, x_target, lam=1.0)
-    here = {"minidann": minidann, "DANN": DANN, "dann": dann, "optimizer": SGD(dann.networks, 0.01), "layer": dann.features.layers[0], "losses": losses}
-    return here | {"x_source": x_source, "y_source": y_source, "x_target": x_target, "lam": 1.0, "step": 5, "steps": 100, "p": 0.05}
+    dann = DANN(
+        Sequential([Dense(2, 15, rng=rng), Sigmoid()]),
+        Sequential([Dense(15, 2, rng=rng)]),
+        Sequential([Dense(15, 1, rng=rng)]),
+    )
+    x_source, y_source, x_target = (
+        rng.standard_normal((8, 2)),
+        rng.integers(0, 2, 8),
+        rng.standard_normal((8, 2)),
+    )
+    losses = dann.compute_gradients(x_source, y_source, x_target, lam=1.0)
+    here = {
+        "minidann": minidann,
+        "DANN": DANN,
+        "dann": dann,
+        "optimizer": SGD(dann.networks, 0.01),
+        "layer": dann.features.layers[0],
+        "losses": losses,
+    }
+    return here | {
+        "x_source": x_source,
+        "y_source": y_source,
+        "x_target": x_target,
+        "lam": 1.0,
+        "step": 5,
+        "steps": 100,
+        "p": 0.05,
+    }
 
 
 def code_names():
     """(symbol, code) of each name in the third column of the tables; of the second in the table of the update."""
-    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in PAGES["notation.md"].splitlines() if line.startswith("|")]
-    found = [(row[0], code) for row in rows if not set("".join(row)) <= set("-| ") for code in re.findall(r"`([^`]+)`", row[-1])]
+    rows = [
+        [cell.strip() for cell in line.strip("| ").split(" | ")]
+        for line in PAGES["notation.md"].splitlines()
+        if line.startswith("|")
+    ]
+    found = [
+        (row[0], code)
+        for row in rows
+        if not set("".join(row)) <= set("-| ")
+        for code in re.findall(r"`([^`]+)`", row[-1])
+    ]
     return [pytest.param(symbol, code, id=f"{symbol} {code}") for symbol, code in found]
 
 
@@ -131,27 +183,59 @@ def test_every_symbol_has_its_name_in_the_code(symbol, code, names):
 
 def test_the_notation_page_has_the_papers_symbols():
     page = PAGES["notation.md"]
-    symbols = (r"G_f", r"G_y", r"G_d", r"\theta_f", r"\theta_y", r"\theta_d", r"\lambda", r"L_y", r"L_d", r"\mu", r"\lambda_p", r"\mu_p", r"\mathcal{R}")
-    assert all(any(line.startswith(f"| ${symbol}") for line in page.splitlines()) for symbol in symbols)
+    symbols = (
+        r"G_f",
+        r"G_y",
+        r"G_d",
+        r"\theta_f",
+        r"\theta_y",
+        r"\theta_d",
+        r"\lambda",
+        r"L_y",
+        r"L_d",
+        r"\mu",
+        r"\lambda_p",
+        r"\mu_p",
+        r"\mathcal{R}",
+    )
+    assert all(
+        any(line.startswith(f"| ${symbol}") for line in page.splitlines()) for symbol in symbols
+    )
     assert len(code_names()) > 30
 
 
 def test_arguments_of_a_step_are_called_as_the_notation_page_says():
-    assert list(inspect.signature(DANN.step).parameters) == ["self", "x_source", "y_source", "x_target", "lam"]
+    assert list(inspect.signature(DANN.compute_gradients).parameters) == [
+        "self",
+        "x_source",
+        "y_source",
+        "x_target",
+        "lam",
+    ]
 
 
 def test_the_domain_loss_is_half_of_the_papers_sum_of_two_means(names):
     """What the notation page says of lambda, for batches of one size."""
     dann, x_source, x_target = names["dann"], names["x_source"], names["x_target"]
-    means = [np.logaddexp(0, sign * dann.domain_head.forward(dann.features.forward(x))).mean() for sign, x in ((1, x_source), (-1, x_target))]
-    np.testing.assert_allclose(dann.step(x_source, names["y_source"], x_target, 1.0).domain, sum(means) / 2, rtol=1e-6)
+    means = [
+        np.logaddexp(0, sign * dann.domain_head.forward(dann.features.forward(x))).mean()
+        for sign, x in ((1, x_source), (-1, x_target))
+    ]
+    np.testing.assert_allclose(
+        dann.compute_gradients(x_source, names["y_source"], x_target, 1.0).domain,
+        sum(means) / 2,
+        rtol=1e-6,
+    )
 
 
-# ---------------------------------------------------------------------------------------------- figures of the FAQ
+# ----------------------------------------------------------------------------------------------
+# figures of the FAQ
 
 
 def record(*files):
-    return [run for file in files for run in json.loads((DOCS / "results" / file).read_text())["runs"]]
+    return [
+        run for file in files for run in json.loads((DOCS / "results" / file).read_text())["runs"]
+    ]
 
 
 def domain_accuracy(run):
@@ -165,23 +249,51 @@ def short(number, digits=4):
 @pytest.mark.parametrize("regime, digits", [("DANN deep", 3), ("DANN deep, annealed", 3)])
 def test_the_domain_accuracies_of_blobs_in_the_faq(regime, digits):
     values = [domain_accuracy(run) for run in record("blobs.json") if run["regime"] == regime]
-    answer = " ".join(PAGES["faq.md"].split("## What should the domain accuracy be?")[1].split("\n## ")[0].split())
+    answer = " ".join(
+        PAGES["faq.md"].split("## What should the domain accuracy be?")[1].split("\n## ")[0].split()
+    )
     assert len(values) == 20
-    assert all(figure in answer for figure in (short(statistics.fmean(values)), f"from {short(min(values), digits)} to {short(max(values), digits)}"))
+    assert all(
+        figure in answer
+        for figure in (
+            short(statistics.fmean(values)),
+            f"from {short(min(values), digits)} to {short(max(values), digits)}",
+        )
+    )
 
 
 def test_the_domain_accuracies_of_mnistm_in_the_faq():
-    values = [domain_accuracy(run) for run in record("mnistm.json", "mnistm-dann-seeds-2-3.json") if run["method"] == "dann"]
+    values = [
+        domain_accuracy(run)
+        for run in record("mnistm.json", "mnistm-dann-seeds-2-3.json")
+        if run["method"] == "dann"
+    ]
     assert len(values) == 4
-    assert f"between {short(min(values), 3)} and {short(max(values), 3)} for the four seeds" in " ".join(PAGES["faq.md"].split())
+    assert (
+        f"between {short(min(values), 3)} and {short(max(values), 3)} for the four seeds"
+        in " ".join(PAGES["faq.md"].split())
+    )
 
 
 def test_the_accuracies_in_the_faq():
     page = " ".join(PAGES["faq.md"].split())
     label_only = [run for run in record("blobs.json") if run["regime"] == "label only"]
-    source, target = (short(statistics.fmean(run[f"{domain}_class"] for run in label_only)) for domain in ("source", "target"))
+    source, target = (
+        short(statistics.fmean(run[f"{domain}_class"] for run in label_only))
+        for domain in ("source", "target")
+    )
     assert f'"label only" is right for {source} of the source and {target} of the target' in page
-    dann = [run["target_class"] for run in record("mnistm.json", "mnistm-dann-seeds-2-3.json") if run["method"] == "dann"]
+    dann = [
+        run["target_class"]
+        for run in record("mnistm.json", "mnistm-dann-seeds-2-3.json")
+        if run["method"] == "dann"
+    ]
     assert f"between {short(min(dann))} and {short(max(dann))}" in page
-    assert f"has {short(statistics.fmean(dann))} ± {short(statistics.stdev(dann))} for the recipe `tf-dann`" in page
-    assert f"{short(math.log(2), 3)} for mean losses" in page and f"there it is {16 * math.log(2):.1f}" in page
+    assert (
+        f"has {short(statistics.fmean(dann))} ± {short(statistics.stdev(dann))} for the recipe `tf-dann`"
+        in page
+    )
+    assert (
+        f"{short(math.log(2), 3)} for mean losses" in page
+        and f"there it is {16 * math.log(2):.1f}" in page
+    )

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minidann import adaptation, mnistm, recipes
+from minidann import adaptation, mnistm
+from minidann.experiments import recipes
 
 
 def program(*options, **environment):
@@ -24,14 +25,31 @@ def program(*options, **environment):
 
 
 def test_all_methods_run_from_the_command_line(small_data, tmp_path):
-    result = program("--steps", 12, "--batch-size", 8, "--out", tmp_path, MINIDANN_DATA=str(small_data))
+    result = program(
+        "--steps", 12, "--batch-size", 8, "--out", tmp_path, MINIDANN_DATA=str(small_data)
+    )
     assert result.returncode == 0, result.stderr
     record = json.loads((tmp_path / "results.json").read_text())
     assert [run["method"] for run in record["runs"]] == list(adaptation.METHODS)
-    assert record["options"]["recipe"] == "tf-dann" and record["environment"]["numpy"] == np.__version__
-    assert all(0 <= run[key] <= 1 for run in record["runs"] for key in ("source_class", "target_class"))
+    assert (
+        record["options"]["recipe"] == "tf-dann"
+        and record["environment"]["numpy"] == np.__version__
+    )
+    assert all(
+        0 <= run[key] <= 1 for run in record["runs"] for key in ("source_class", "target_class")
+    )
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
-    assert {"step", "p", "lam", "learning_rate", "label_loss", "domain_loss", "source_class", "target_class", "target_domain"} <= set(rows[0])
+    assert {
+        "step",
+        "p",
+        "lam",
+        "learning_rate",
+        "label_loss",
+        "domain_loss",
+        "source_class",
+        "target_class",
+        "target_domain",
+    } <= set(rows[0])
     assert [row["step"] for row in rows if row["method"] == "dann"] == ["10", "12"]
     for name in ("data.png", "curves.png", "embedding.png", "confusion.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
@@ -40,26 +58,68 @@ def test_all_methods_run_from_the_command_line(small_data, tmp_path):
 
 def test_one_seed_gives_one_result(small_data, tmp_path):
     for name in ("one", "other"):
-        assert program("--method", "dann", "--steps", 5, "--batch-size", 8, "--out", tmp_path / name, "--data-dir", small_data).returncode == 0
-    assert (tmp_path / "one/history.csv").read_bytes() == (tmp_path / "other/history.csv").read_bytes()
+        assert (
+            program(
+                "--method",
+                "dann",
+                "--steps",
+                5,
+                "--batch-size",
+                8,
+                "--out",
+                tmp_path / name,
+                "--data-dir",
+                small_data,
+            ).returncode
+            == 0
+        )
+    assert (tmp_path / "one/history.csv").read_bytes() == (
+        tmp_path / "other/history.csv"
+    ).read_bytes()
 
 
 def test_the_offline_data_needs_no_files(tmp_path):
-    result = program("--data", "digits", "--method", "dann", "--steps", 3, "--limit", 64, "--out", tmp_path / "out", MINIDANN_DATA=str(tmp_path / "nothing"))
+    result = program(
+        "--data",
+        "digits",
+        "--method",
+        "dann",
+        "--steps",
+        3,
+        "--limit",
+        64,
+        "--out",
+        tmp_path / "out",
+        MINIDANN_DATA=str(tmp_path / "nothing"),
+    )
     assert result.returncode == 0, result.stderr
 
 
 def test_the_network_is_that_of_tf_dann():
     dann = recipes.tf_dann(0)
-    assert [a.shape for n, a in dann.features.params.items() if n.endswith("W")] == [(5, 5, 3, 32), (5, 5, 32, 48)]
-    assert [a.shape for n, a in dann.label_head.params.items() if n.endswith("W")] == [(2352, 100), (100, 100), (100, 10)]
-    assert [a.shape for n, a in dann.domain_head.params.items() if n.endswith("W")] == [(2352, 100), (100, 2)]
+    assert [a.shape for n, a in dann.features.params.items() if n.endswith("W")] == [
+        (5, 5, 3, 32),
+        (5, 5, 32, 48),
+    ]
+    assert [a.shape for n, a in dann.label_head.params.items() if n.endswith("W")] == [
+        (2352, 100),
+        (100, 100),
+        (100, 10),
+    ]
+    assert [a.shape for n, a in dann.domain_head.params.items() if n.endswith("W")] == [
+        (2352, 100),
+        (100, 2),
+    ]
 
 
 def test_dann_on_the_digits_beats_chance(tmp_path):
-    args = mnistm.parse(["--data", "digits", "--steps", "40", "--limit", "400", "--out", str(tmp_path)])
+    args = mnistm.parse(
+        ["--data", "digits", "--steps", "40", "--limit", "400", "--out", str(tmp_path)]
+    )
     args.out = tmp_path
-    record, history, features = adaptation.run(adaptation.Task("digits", "digits-m", "dann", 0), args, None)
+    record, history, features = adaptation.run(
+        adaptation.Task("digits", "digits-m", "dann", 0), args, None
+    )
     assert record["source_class"] > 0.3  # ten classes
     assert features["digits-m"].shape == (2 * 400, 2352) and history[-1]["step"] == 40
 
@@ -72,9 +132,15 @@ def damage(folder, name, change):
 DAMAGES = {
     "truncated": ("train-images-idx3-ubyte.gz", lambda data: data[:-100]),
     "wrong magic": ("train-images-idx3-ubyte.gz", lambda data: b"\x00\x00\x09\x03" + data[4:]),
-    "labels short by one": ("t10k-labels-idx1-ubyte.gz", lambda data: struct.pack(">II", 0x801, 47) + data[8:-1]),
+    "labels short by one": (
+        "t10k-labels-idx1-ubyte.gz",
+        lambda data: struct.pack(">II", 0x801, 47) + data[8:-1],
+    ),
     "label 10": ("t10k-labels-idx1-ubyte.gz", lambda data: data[:-1] + b"\x0a"),
-    "impossible size": ("train-images-idx3-ubyte.gz", lambda data: struct.pack(">IIII", 0x803, 10**9, 1000, 1000)),
+    "impossible size": (
+        "train-images-idx3-ubyte.gz",
+        lambda data: struct.pack(">IIII", 0x803, 10**9, 1000, 1000),
+    ),
 }
 
 
@@ -93,13 +159,25 @@ def test_a_damaged_file_is_named_in_one_sentence(what, small_data, tmp_path, cap
 
 
 def test_a_missing_file_says_where_to_get_it_and_what_runs_without(tmp_path):
-    result = program("--steps", 5, "--out", tmp_path / "out", MINIDANN_DATA=str(tmp_path), HOME=str(tmp_path))
+    result = program(
+        "--steps", 5, "--out", tmp_path / "out", MINIDANN_DATA=str(tmp_path), HOME=str(tmp_path)
+    )
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
-    assert all(part in result.stderr for part in ("train-images-idx3-ubyte.gz", "https://", "--data digits"))
+    assert all(
+        part in result.stderr
+        for part in ("train-images-idx3-ubyte.gz", "https://", "--data digits")
+    )
 
 
-BAD_OPTIONS = [["--steps", "-1"], ["--lam", "nan"], ["--limit", "0"], ["--batch-size", "97"], ["--recipe", "none"], ["--data-dir", "nowhere"]]
+BAD_OPTIONS = [
+    ["--steps", "-1"],
+    ["--lam", "nan"],
+    ["--limit", "0"],
+    ["--batch-size", "97"],
+    ["--recipe", "none"],
+    ["--data-dir", "nowhere"],
+]
 
 
 @pytest.mark.parametrize("options", BAD_OPTIONS)
@@ -111,7 +189,20 @@ def test_a_bad_option_is_named(options, small_data, tmp_path):
 
 
 def test_training_that_diverges_says_so(small_data, tmp_path):
-    result = program("--method", "dann", "--steps", 20, "--batch-size", 8, "--lam", "1e30", "--out", tmp_path / "out", "--data-dir", small_data)
+    result = program(
+        "--method",
+        "dann",
+        "--steps",
+        20,
+        "--batch-size",
+        8,
+        "--lam",
+        "1e30",
+        "--out",
+        tmp_path / "out",
+        "--data-dir",
+        small_data,
+    )
     assert result.returncode == 1
     assert "Traceback" not in result.stderr and "lam 1e+30" in result.stderr.splitlines()[-1]
     assert not list((tmp_path / "out").iterdir())
@@ -119,15 +210,38 @@ def test_training_that_diverges_says_so(small_data, tmp_path):
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_keeps_what_is_finished(small_data, tmp_path, jobs):
-    command = [sys.executable, "-m", "minidann.mnistm", "--steps", "400", "--batch-size", "16", "--seeds", "20", "--jobs", jobs, "--method", "source"]
-    process = subprocess.Popen([*command, "--data-dir", small_data, "--out", tmp_path], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "minidann.mnistm",
+        "--steps",
+        "400",
+        "--batch-size",
+        "16",
+        "--seeds",
+        "20",
+        "--jobs",
+        jobs,
+        "--method",
+        "source",
+    ]
+    process = subprocess.Popen(
+        [*command, "--data-dir", small_data, "--out", tmp_path],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "results.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the program and to its workers
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in error and "Stopped" in error and "mnist to mnistm, source only, seed" in error
+    assert (
+        "Traceback" not in error
+        and "Stopped" in error
+        and "mnist to mnistm, source only, seed" in error
+    )
     record = json.loads((tmp_path / "results.json").read_text())
     assert [run for run in record["runs"] if "target_class" in run]
     assert not list(tmp_path.glob(".*"))
@@ -135,8 +249,26 @@ def test_ctrl_c_keeps_what_is_finished(small_data, tmp_path, jobs):
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes through /proc")
 def test_a_killed_program_leaves_no_worker_behind(small_data, tmp_path):
-    command = [sys.executable, "-m", "minidann.mnistm", "--steps", "100000", "--batch-size", "8", "--seeds", "2", "--jobs", "2", "--method", "source"]
-    process = subprocess.Popen([*command, "--data-dir", small_data, "--out", tmp_path], stderr=subprocess.DEVNULL, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "minidann.mnistm",
+        "--steps",
+        "100000",
+        "--batch-size",
+        "8",
+        "--seeds",
+        "2",
+        "--jobs",
+        "2",
+        "--method",
+        "source",
+    ]
+    process = subprocess.Popen(
+        [*command, "--data-dir", small_data, "--out", tmp_path],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     assert soon(lambda: len(working(process.pid)) >= 2)
     process.kill()
     process.wait()
@@ -158,7 +290,14 @@ def working(session):
         with contextlib.suppress(OSError):  # it has just ended
             fields[stat.parent.name] = stat.read_text().rpartition(")")[2].split()
     hertz = os.sysconf("SC_CLK_TCK")
-    return [pid for pid, of in fields.items() if int(of[3]) == session and of[0] != "Z" and int(pid) != session and int(of[11]) + int(of[12]) >= 3 * hertz]
+    return [
+        pid
+        for pid, of in fields.items()
+        if int(of[3]) == session
+        and of[0] != "Z"
+        and int(pid) != session
+        and int(of[11]) + int(of[12]) >= 3 * hertz
+    ]
 
 
 def test_the_script_that_builds_mnistm_writes_what_the_program_trains_on(small_data, tmp_path):
@@ -169,5 +308,7 @@ def test_the_script_that_builds_mnistm_writes_what_the_program_trains_on(small_d
         target = adaptation.load("mnistm", True, None, str(small_data))
         for name, array in target._asdict().items():
             np.testing.assert_array_equal(built[name], array)
-    refused = subprocess.run([*command[:-1], tmp_path / "mnistm.txt"], capture_output=True, text=True)
+    refused = subprocess.run(
+        [*command[:-1], tmp_path / "mnistm.txt"], capture_output=True, text=True
+    )
     assert refused.returncode == 2 and ".npz" in refused.stderr

@@ -35,7 +35,10 @@ def test_each_equation_has_its_lines_and_they_stand_in_the_file_that_is_named(pa
     assert pair.formula and pair.lines
     for line in pair.lines:
         assert line.start and poster.source_file(line).startswith("minidann/")
-        whole = [text.strip() for text in (ROOT / poster.source_file(line)).read_text(encoding="utf-8").splitlines()]
+        whole = [
+            text.strip()
+            for text in (ROOT / poster.source_file(line)).read_text(encoding="utf-8").splitlines()
+        ]
         assert poster.read(line) in whole
 
 
@@ -71,7 +74,10 @@ def sheet():
         figure.set_dpi(144)
         FigureCanvasAgg(figure).draw()
         texts = [text for axis in figure.axes for text in axis.texts if text.get_text().strip()]
-        boxes = [(text, text.get_window_extent().transformed(figure.dpi_scale_trans.inverted())) for text in texts]
+        boxes = [
+            (text, text.get_window_extent().transformed(figure.dpi_scale_trans.inverted()))
+            for text in texts
+        ]
     return figure, boxes
 
 
@@ -88,10 +94,14 @@ def test_no_two_texts_of_one_line_overlap(sheet):
     _, boxes = sheet
     for i, (first, a) in enumerate(boxes):
         for second, b in boxes[:i]:
-            beside = min(a.x1, b.x1) - max(a.x0, b.x0)
+            to_device_of = min(a.x1, b.x1) - max(a.x0, b.x0)
             above = min(a.y1, b.y1) - max(a.y0, b.y0)
-            comment = "  # " in first.get_text() or "  # " in second.get_text()  # drawn over its own line, behind spaces
-            assert comment or beside <= 0 or above <= 0.09, f"{first.get_text()!r} overlaps {second.get_text()!r}"
+            comment = (
+                "  # " in first.get_text() or "  # " in second.get_text()
+            )  # drawn over its own line, behind spaces
+            assert comment or to_device_of <= 0 or above <= 0.09, (
+                f"{first.get_text()!r} overlaps {second.get_text()!r}"
+            )
 
 
 def test_equations_end_before_the_code_begins(sheet):
@@ -111,9 +121,14 @@ def test_the_accuracies_on_the_sheet_are_the_means_of_the_records(sheet):
 
 
 def test_the_committed_files_are_those_of_this_code_and_these_records():
-    pdf, png = (ROOT / "docs/img/poster").with_suffix(".pdf"), (ROOT / "docs/img/poster").with_suffix(".png")
+    pdf, png = (
+        (ROOT / "docs/img/poster").with_suffix(".pdf"),
+        (ROOT / "docs/img/poster").with_suffix(".png"),
+    )
     assert pdf.stat().st_size <= 300_000 and png.stat().st_size <= 1_000_000
-    assert re.search(rb"/Keywords \((\w+)\)", pdf.read_bytes()).group(1).decode() == poster.digest(), "run python docs/poster.py"
+    assert (
+        re.search(rb"/Keywords \((\w+)\)", pdf.read_bytes()).group(1).decode() == poster.digest()
+    ), "run python docs/poster.py"
     with Image.open(png) as image:
         assert image.info["Keywords"] == poster.digest(), "run python docs/poster.py"
         assert image.width == 1600

@@ -2,16 +2,28 @@
 
 import numpy as np
 import pytest
-from test_dann import assert_gradients, both_losses, differences, make_batch, on_host, placed, softmax
+from test_dann import (
+    assert_gradients,
+    both_losses,
+    differences,
+    make_batch,
+    on_host,
+    placed,
+    softmax,
+)
 
-from minidann.backend import to_host
 from minidann.pseudo_labels import PseudoLabelDANN
+from minidann.runtime.arrays import to_host
 
 
 def make_target(kind):
     """A batch whose target examples come in two versions."""
     x_source, y_source, x_target = make_batch(kind)
-    return x_source, y_source, (x_target, x_target + 0.3 * np.random.default_rng(2).standard_normal(x_target.shape))
+    return (
+        x_source,
+        y_source,
+        (x_target, x_target + 0.3 * np.random.default_rng(2).standard_normal(x_target.shape)),
+    )
 
 
 @pytest.fixture(params=["dense", "conv"])
@@ -29,7 +41,9 @@ def make(make_dann, kind):
         f, (head,) = networks[0].forward(x), networks[1].layers
         head.params["W"] *= 10
         head.params["b"] -= f.mean(axis=0) @ head.params["W"]
-        return PseudoLabelDANN(*networks, threshold=threshold).convert(lambda array: array.astype(dtype))
+        return PseudoLabelDANN(*networks, threshold=threshold).convert(
+            lambda array: array.astype(dtype)
+        )
 
     return make
 
@@ -48,9 +62,17 @@ def in_between(q):
 def label_losses(dann, x_source, y_source, x_bent, guesses, sure):
     """L_y + L_u + L_b in training mode."""
     n = len(x_source)
-    p = softmax(dann.label_head.forward(dann.features.forward(np.concatenate([x_source, x_bent]), train=True), train=True))
+    p = softmax(
+        dann.label_head.forward(
+            dann.features.forward(np.concatenate([x_source, x_bent]), train=True), train=True
+        )
+    )
     of_source, of_target = p[:n][np.arange(n), y_source], p[n:][np.arange(len(x_bent)), guesses]
-    return -np.log(of_source).mean() - (sure * np.log(of_target)).mean() - np.log(p.shape[1] * p[n:].mean(axis=0)).mean()
+    return (
+        -np.log(of_source).mean()
+        - (sure * np.log(of_target)).mean()
+        - np.log(p.shape[1] * p[n:].mean(axis=0)).mean()
+    )
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.3, 2.5])
@@ -61,22 +83,36 @@ def test_a_step_sets_the_gradients_of_all_four_losses(make, place, kind, lam):
     threshold = in_between(q)
     sure = q.max(axis=1) > threshold
     assert 0 < sure.sum() < len(sure)
-    label = differences(reference, lambda: label_losses(reference, x_source, y_source, x_bent, q.argmax(axis=1), sure))
+    label = differences(
+        reference,
+        lambda: label_losses(reference, x_source, y_source, x_bent, q.argmax(axis=1), sure),
+    )
     domain = differences(reference, lambda: both_losses(reference, x_source, y_source, x_bent)[1])
     dann = make(threshold).convert(place)
-    losses = dann.step(*placed(place, batch[:2]), placed(place, batch[2]), lam)
-    assert_gradients(dann.features, {name: label[0][name] - lam * domain[0][name] for name in label[0]})
+    losses = dann.compute_gradients(*placed(place, batch[:2]), placed(place, batch[2]), lam)
+    assert_gradients(
+        dann.features, {name: label[0][name] - lam * domain[0][name] for name in label[0]}
+    )
     assert_gradients(dann.label_head, label[1])
     assert_gradients(dann.domain_head, domain[2])
-    np.testing.assert_allclose(on_host(losses), both_losses(reference, x_source, y_source, x_bent), rtol=1e-12)
+    np.testing.assert_allclose(
+        on_host(losses), both_losses(reference, x_source, y_source, x_bent), rtol=1e-12
+    )
 
 
 def test_the_losses_of_the_target_reach_the_features(make, kind):
     """Else the test above could not tell whether they are there."""
     x_source, y_source, (x, x_bent) = make_target(kind)
     dann, nothing = make(), np.zeros(len(x), int)
-    without = differences(dann, lambda: label_losses(dann, x_source, y_source, x_bent, nothing, nothing))[0]
-    guessed = differences(dann, lambda: label_losses(dann, x_source, y_source, x_bent, answers(dann, x).argmax(axis=1), nothing + 1))[0]
+    without = differences(
+        dann, lambda: label_losses(dann, x_source, y_source, x_bent, nothing, nothing)
+    )[0]
+    guessed = differences(
+        dann,
+        lambda: label_losses(
+            dann, x_source, y_source, x_bent, answers(dann, x).argmax(axis=1), nothing + 1
+        ),
+    )[0]
     plain = differences(dann, lambda: both_losses(dann, x_source, y_source, x_bent)[0])[0]
     for one, other in ((plain, without), (without, guessed)):
         assert max(np.abs(one[name] - other[name]).max() for name in one) > 1e-3
@@ -87,11 +123,19 @@ def test_pseudo_labels_are_the_sure_answers_of_the_network_in_evaluation(make, p
     q = answers(make(), x)
     for threshold in (0.0, in_between(q), 1.0):
         dann = make(threshold).convert(place)
-        before = [to_host(array).copy() for network in dann.networks for array in network.state.values()]
+        before = [
+            to_host(array).copy() for network in dann.networks for array in network.state.values()
+        ]
         labels, sure = map(to_host, dann.pseudo_labels(place(x)))
         np.testing.assert_array_equal(labels, q.argmax(axis=1))
         np.testing.assert_array_equal(sure, q.max(axis=1) > threshold)
-        assert all(map(np.array_equal, before, (to_host(array) for network in dann.networks for array in network.state.values())))
+        assert all(
+            map(
+                np.array_equal,
+                before,
+                (to_host(array) for network in dann.networks for array in network.state.values()),
+            )
+        )
 
 
 def test_labels_come_from_the_one_version_and_gradients_from_the_other(make, place, kind):
@@ -102,9 +146,19 @@ def test_labels_come_from_the_one_version_and_gradients_from_the_other(make, pla
     gradients = {}
     for version, guess in zip(versions, guesses):
         dann = make(0.0).convert(place)
-        dann.step(place(x_source), place(y_source), (place(version), place(x_bent)), 0.5)
-        gradient = np.concatenate([to_host(gradient).ravel() for network in dann.networks for gradient in network.grads.values()])
-        assert all(np.array_equal(gradient, other) == (guess == same) for same, other in gradients.items())
+        dann.compute_gradients(
+            place(x_source), place(y_source), (place(version), place(x_bent)), 0.5
+        )
+        gradient = np.concatenate(
+            [
+                to_host(gradient).ravel()
+                for network in dann.networks
+                for gradient in network.grads.values()
+            ]
+        )
+        assert all(
+            np.array_equal(gradient, other) == (guess == same) for same, other in gradients.items()
+        )
         gradients[guess] = gradient
 
 
@@ -112,5 +166,12 @@ def test_labels_come_from_the_one_version_and_gradients_from_the_other(make, pla
 def test_a_step_stays_in_the_networks_precision(make, place, kind, dtype):
     x_source, y_source, x_target = make_target(kind)
     dann = make(dtype=dtype).convert(place)
-    dann.step(place(x_source.astype(dtype)), place(y_source), tuple(place(x.astype(dtype)) for x in x_target), 0.5)
-    assert {gradient.dtype for network in dann.networks for gradient in network.grads.values()} == {np.dtype(dtype)}
+    dann.compute_gradients(
+        place(x_source.astype(dtype)),
+        place(y_source),
+        tuple(place(x.astype(dtype)) for x in x_target),
+        0.5,
+    )
+    assert {gradient.dtype for network in dann.networks for gradient in network.grads.values()} == {
+        np.dtype(dtype)
+    }

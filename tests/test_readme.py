@@ -27,13 +27,24 @@ def row(title):
 
 def figures(values):
     summary = summarize(values)
-    return (f"{summary['mean']:.4f}" + (f" +- {summary['sd']:.4f}" if len(values) > 1 else "")).replace("0.", ".")
+    return (
+        f"{summary['mean']:.4f}" + (f" +- {summary['sd']:.4f}" if len(values) > 1 else "")
+    ).replace("0.", ".")
 
 
 RECORDS = {
     "minidann, recipe tf-dann": ("mnistm.json", "mnistm-dann-seeds-2-3.json"),
-    "minidann, recipe paper": ("mnistm-paper.json", "mnistm-paper-seeds-1-2.json", "mnistm-paper-source.json", "mnistm-paper-target.json"),
-    "minidann, recipe best": ("mnistm-best.json", "mnistm-best-source.json", "mnistm-best-target.json"),
+    "minidann, recipe paper": (
+        "mnistm-paper.json",
+        "mnistm-paper-seeds-1-2.json",
+        "mnistm-paper-source.json",
+        "mnistm-paper-target.json",
+    ),
+    "minidann, recipe best": (
+        "mnistm-best.json",
+        "mnistm-best-source.json",
+        "mnistm-best-target.json",
+    ),
 }
 
 
@@ -46,12 +57,21 @@ def test_the_mnistm_table_is_that_of_the_records(title):
         assert cell == (figures(values) if values else "")
 
 
-@pytest.mark.parametrize("title", ["label only", "DANN shallow", "DANN deep", "DANN deep, annealed", "DANN wide, annealed"])
+@pytest.mark.parametrize(
+    "title",
+    ["label only", "DANN shallow", "DANN deep", "DANN deep, annealed", "DANN wide, annealed"],
+)
 def test_the_blobs_table_is_that_of_the_record(title):
     records = [r for r in runs("blobs.json") if r["regime"] == title]
-    assert sorted(r["seed"] for r in records) == list(range(20)) and {r["steps"] for r in records} == {10_000}
+    assert sorted(r["seed"] for r in records) == list(range(20)) and {
+        r["steps"] for r in records
+    } == {10_000}
     target = [r["target_class"] for r in records]
-    assert row(title)[:3] == [figures([r["source_class"] for r in records]), figures(target), f"{min(target):.4f}"[1:]]
+    assert row(title)[:3] == [
+        figures([r["source_class"] for r in records]),
+        figures(target),
+        f"{min(target):.4f}"[1:],
+    ]
 
 
 def test_the_python_of_the_readme_runs():

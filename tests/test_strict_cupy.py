@@ -12,9 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strict_cupy import Call, meter
 
-from minidann import backend
+from minidann.runtime.arrays import array_module, to_device
 
-DTYPES = ["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]
+DTYPES = [
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +54,8 @@ def host(array):
 
 def test_the_package_takes_it_for_cupy(monkeypatch, x):
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    assert backend.array_module(x) is cupy
-    assert isinstance(backend.to_device(np.zeros(2)), cupy.ndarray)
+    assert array_module(x) is cupy
+    assert isinstance(to_device(np.zeros(2)), cupy.ndarray)
     assert isinstance(x, cupy.ndarray) and not isinstance(x, np.ndarray)
 
 
@@ -58,7 +70,7 @@ REFUSED = {
     "numpy @ array": lambda x: np.ones((2, 2)) @ x,
     "array + list": lambda x: operator.add(x, [1, 2, 3]),
     "array + None": lambda x: x + None,
-    "array == None": lambda x: x == None,  # noqa: E711
+    "array == None": lambda x: x == None,
     "numpy's ufunc": lambda x: np.exp(x),
     "numpy's ufunc, out": lambda x: np.exp(np.ones((2, 3)), out=x),
     "numpy's function": lambda x: np.sum(x),
@@ -103,7 +115,18 @@ def test_refused_with_a_type_error_and_nothing_written(x, use):
     np.testing.assert_array_equal(host(x), np.arange(6).reshape(2, 3))
 
 
-@pytest.mark.parametrize("index", [[0, 1], np.array([0, 1]), (0, [0, 1]), (slice(None), np.array([True, False, True])), True, 0.5], ids=repr)
+@pytest.mark.parametrize(
+    "index",
+    [
+        [0, 1],
+        np.array([0, 1]),
+        (0, [0, 1]),
+        (slice(None), np.array([True, False, True])),
+        True,
+        0.5,
+    ],
+    ids=repr,
+)
 def test_an_index_is_of_the_device(x, index):
     with pytest.raises((TypeError, IndexError)):
         x[index]
@@ -259,7 +282,17 @@ def test_one_element_written_into_a_numpy_array_is_fetched(x):
 
 
 def test_what_is_known_without_the_device_waits_for_nothing(x):
-    known = (x.shape, x.ndim, x.size, x.dtype, x.itemsize, x.nbytes, x.strides, len(x), x.flags.c_contiguous)
+    known = (
+        x.shape,
+        x.ndim,
+        x.size,
+        x.dtype,
+        x.itemsize,
+        x.nbytes,
+        x.strides,
+        len(x),
+        x.flags.c_contiguous,
+    )
     assert known == ((2, 3), 2, 6, np.float32, 4, 24, (12, 4), 2, True)
     assert "float32" in repr(x) and cupy.result_type(x, np.int8) == "float32"
     assert (meter.syncs, meter.down, meter.launches) == (0, [], 0)
@@ -304,7 +337,10 @@ LAUNCHES = {
     "operator": (1, lambda x: 1 - x),
     "two operators": (2, lambda x: x * x + 1),
     "in place": (1, lambda x: operator.iadd(x, 1)),
-    "in place, in a part": (1, lambda x: operator.setitem(x, 0, operator.iadd(x[0], 1))),  # what x[0] += 1 does
+    "in place, in a part": (
+        1,
+        lambda x: operator.setitem(x, 0, operator.iadd(x[0], 1)),
+    ),  # what x[0] += 1 does
     "reduction": (1, lambda x: x.mean(axis=0)),
     "matmul": (1, lambda x: x @ x.T),
     "concatenate": (2, lambda x: cupy.concatenate([x, x])),
@@ -417,9 +453,17 @@ def test_a_deep_copy_is_another_array_of_the_device(x):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fresh_memory_is_garbage(dtype):
-    for array in (cupy.empty((2, 2), dtype), cupy.empty_like(cupy.zeros(3, dtype)), cupy.empty_like(cupy.zeros(3), dtype=dtype, shape=4)):
+    for array in (
+        cupy.empty((2, 2), dtype),
+        cupy.empty_like(cupy.zeros(3, dtype)),
+        cupy.empty_like(cupy.zeros(3), dtype=dtype, shape=4),
+    ):
         assert array.dtype == dtype
-        garbage = np.isnan(host(array)) if array.dtype.kind == "f" else host(array) == (True if dtype == "bool" else np.iinfo(dtype).max)
+        garbage = (
+            np.isnan(host(array))
+            if array.dtype.kind == "f"
+            else host(array) == (True if dtype == "bool" else np.iinfo(dtype).max)
+        )
         assert garbage.all()
 
 
@@ -478,7 +522,7 @@ UNFUSABLE = {
     "len": lambda x, s: x * len(x),
     "matmul": lambda x, s: x @ x,
     "abs": lambda x, s: abs(x),
-    "scalar ** array": lambda x, s: 2 ** x,
+    "scalar ** array": lambda x, s: 2**x,
     "zeros": lambda x, s: cupy.zeros(3) + x,
     "float": lambda x, s: float(x),
     "if": lambda x, s: x if x else s,
@@ -536,12 +580,59 @@ def test_what_is_made_within_stays_within(x):
 
 # --- values and types as numpy's
 
-BINARY = ["add", "subtract", "multiply", "divide", "floor_divide", "remainder", "maximum", "minimum", "equal", "less", "greater_equal", "logical_and"]
-UNARY = ["negative", "absolute", "exp", "log1p", "tanh", "sqrt", "square", "isnan", "logical_not", "sign"]
-OPERATORS = ["add", "sub", "mul", "truediv", "floordiv", "mod", "eq", "ne", "lt", "le", "gt", "ge", "and_", "or_", "xor", "pow"]
-arrays = st.builds(lambda dtype, values: np.array(values).astype(dtype), st.sampled_from(DTYPES), st.lists(st.integers(0, 5), min_size=3, max_size=3))
+BINARY = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "floor_divide",
+    "remainder",
+    "maximum",
+    "minimum",
+    "equal",
+    "less",
+    "greater_equal",
+    "logical_and",
+]
+UNARY = [
+    "negative",
+    "absolute",
+    "exp",
+    "log1p",
+    "tanh",
+    "sqrt",
+    "square",
+    "isnan",
+    "logical_not",
+    "sign",
+]
+OPERATORS = [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "and_",
+    "or_",
+    "xor",
+    "pow",
+]
+arrays = st.builds(
+    lambda dtype, values: np.array(values).astype(dtype),
+    st.sampled_from(DTYPES),
+    st.lists(st.integers(0, 5), min_size=3, max_size=3),
+)
 numbers = st.one_of(st.integers(0, 5), st.booleans(), st.floats(0, 5, width=16))
-scalars = numbers | st.builds(lambda dtype, number: np.dtype(dtype).type(number), st.sampled_from(DTYPES), numbers)
+scalars = numbers | st.builds(
+    lambda dtype, number: np.dtype(dtype).type(number), st.sampled_from(DTYPES), numbers
+)
 
 
 def same(compute_here, compute_there):
@@ -580,15 +671,33 @@ def test_ufuncs_of_one_compute_as_numpys(a, name):
     same(lambda: getattr(np, name)(a), lambda: getattr(cupy, name)(cupy.asarray(a)))
 
 
-@given(arrays, st.sampled_from(["sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin"]), st.booleans(), st.booleans())
+@given(
+    arrays,
+    st.sampled_from(
+        ["sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin"]
+    ),
+    st.booleans(),
+    st.booleans(),
+)
 def test_reductions_compute_as_numpys(a, name, keepdims, method):
     there = cupy.asarray(a)
-    function = getattr(there, name) if method else lambda **keywords: getattr(cupy, name)(there, **keywords)
-    same(lambda: getattr(np, name)(a, axis=0, keepdims=keepdims), lambda: function(axis=0, keepdims=keepdims))
+    function = (
+        getattr(there, name)
+        if method
+        else lambda **keywords: getattr(cupy, name)(there, **keywords)
+    )
+    same(
+        lambda: getattr(np, name)(a, axis=0, keepdims=keepdims),
+        lambda: function(axis=0, keepdims=keepdims),
+    )
 
 
 def test_argmax_takes_a_dtype_as_in_cupy(x):
-    assert cupy.argmax(x, axis=1, dtype="int32").dtype == x.argmin(axis=1, dtype="int32").dtype == "int32"
+    assert (
+        cupy.argmax(x, axis=1, dtype="int32").dtype
+        == x.argmin(axis=1, dtype="int32").dtype
+        == "int32"
+    )
 
 
 def test_other_functions_compute_as_numpys(x):
@@ -647,7 +756,9 @@ def test_every_kind_of_call_is_recorded_and_kept(x, monkeypatch):
         Call("cupy.ndarray.sum", (), (("axis", "tuple"), ("keepdims", "bool")), "float32[2]"),
         Call("cupy.matmul", ("float32[2]", "float32[2]"), (), "float32[2]"),
         Call("cupy.exp", ("numpy.float64",), (), "float64[0]"),
-        Call("cupy.lib.stride_tricks.sliding_window_view", ("float32[2]", "tuple"), (), "float32[4]"),
+        Call(
+            "cupy.lib.stride_tricks.sliding_window_view", ("float32[2]", "tuple"), (), "float32[4]"
+        ),
         Call("cupy.ndarray.__setitem__", ("tuple", "int"), (), "None"),
         Call("cupy.ndarray.__getitem__", ("tuple",), (), "float32[0]"),
         Call("cupy.ndarray.__float__", (), (), "float"),

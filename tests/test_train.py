@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from minidann import DANN
-from minidann.backend import to_host
 from minidann.data import Batches, make_blobs_pair
-from minidann.errors import InputError, TrainingError
 from minidann.metrics import accuracy, evaluate, predictions
 from minidann.nn import Dense, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
 from minidann.nn.schedules import learning_rate, reversal_strength
+from minidann.runtime.arrays import to_host
+from minidann.runtime.errors import InputError, TrainingError
 from minidann.train import History, fit
 
 SOURCE, TARGET = make_blobs_pair(60)
@@ -32,7 +32,9 @@ def batches(place):
 
     def batches(source=SOURCE, target=TARGET, size=8, seed=0):
         rng = np.random.default_rng(seed)
-        return Batches(place(source.x), place(source.y), size=size, rng=rng), Batches(place(target.x), size=size, rng=rng)
+        return Batches(place(source.x), place(source.y), size=size, rng=rng), Batches(
+            place(target.x), size=size, rng=rng
+        )
 
     return batches
 
@@ -42,7 +44,12 @@ def train(batches):
     """``fit`` on a few points, for a few steps if nothing else is said."""
 
     def train(dann, optimizer=None, source=SOURCE, target=TARGET, **options):
-        options = {"steps": 12, "lam": reversal_strength, "learning_rate": lambda p: 0.01, "every": 5} | options
+        options = {
+            "steps": 12,
+            "lam": reversal_strength,
+            "learning_rate": lambda p: 0.01,
+            "every": 5,
+        } | options
         return fit(dann, optimizer or Adam(dann.networks), *batches(source, target), **options)
 
     return train
@@ -71,7 +78,11 @@ def test_two_runs_with_one_seed_are_equal_bit_for_bit(make, train, method):
     runs = []
     for _ in range(2):
         dann = make(dtype=np.float32)
-        optimizer = Adam(dann.networks if method == "dann" else (dann.features, dann.label_head if method == "label" else dann.domain_head))
+        optimizer = Adam(
+            dann.networks
+            if method == "dann"
+            else (dann.features, dann.label_head if method == "label" else dann.domain_head)
+        )
         runs.append((train(dann, optimizer, method=method), weights(*dann.networks)))
     assert runs[0][0] == runs[1][0] and np.array_equal(runs[0][1], runs[1][1])
 
@@ -93,7 +104,15 @@ def test_target_batches_that_carry_labels_are_refused(make, batches, place):
     dann = make()
     labelled = Batches(place(TARGET.x), place(TARGET.y), size=8, rng=np.random.default_rng(0))
     with pytest.raises(ValueError):
-        fit(dann, Adam(dann.networks), batches()[0], labelled, steps=1, lam=lambda p: 1.0, learning_rate=lambda p: 0.01)
+        fit(
+            dann,
+            Adam(dann.networks),
+            batches()[0],
+            labelled,
+            steps=1,
+            lam=lambda p: 1.0,
+            learning_rate=lambda p: 0.01,
+        )
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.5, 3.0, -1.0])
@@ -106,16 +125,29 @@ def test_one_adam_follows_the_sum_of_both_gradients(make, batches, place, lam):
         return {}
 
     monitor()
-    fit(dann, Adam(dann.networks), *batches(), steps=3, lam=lambda p: lam, learning_rate=lambda p: 0.1, every=1, monitor=monitor)
+    fit(
+        dann,
+        Adam(dann.networks),
+        *batches(),
+        steps=3,
+        lam=lambda p: lam,
+        learning_rate=lambda p: 0.1,
+        every=1,
+        monitor=monitor,
+    )
     source, target = batches()
     m, s = 0.0, 0.0
     for t, (before, after) in enumerate(pairwise(trajectory), start=1):
-        for array, value in zip((array for network in twin.networks for array in network.params.values()), before):
+        for array, value in zip(
+            (array for network in twin.networks for array in network.params.values()), before
+        ):
             array[...] = place(value)
         (x_source, y_source), (x_target,) = next(source), next(target)
-        twin.label_step(x_source, y_source)
+        twin.compute_label_gradients(x_source, y_source)
         label = flat(twin.features.grads.values())
-        twin.domain_step(x_source, x_target, -1.0)  # -1: the domain loss's own gradient
+        twin.compute_domain_gradients(
+            x_source, x_target, -1.0
+        )  # -1: the domain loss's own gradient
         domain = flat(twin.features.grads.values())
         g = label - lam * domain
         m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g**2
@@ -127,20 +159,34 @@ def test_one_adam_follows_the_sum_of_both_gradients(make, batches, place, lam):
 
 def test_progress_starts_at_zero_and_grows_with_every_step(make, batches):
     dann = make()
-    history = fit(dann, SGD(dann.networks, 1.0), *batches(), steps=8, lam=reversal_strength, learning_rate=learning_rate, every=1)
+    history = fit(
+        dann,
+        SGD(dann.networks, 1.0),
+        *batches(),
+        steps=8,
+        lam=reversal_strength,
+        learning_rate=learning_rate,
+        every=1,
+    )
     assert [row["p"] for row in history] == [step / 8 for step in range(8)]
     assert [row["lam"] for row in history] == [reversal_strength(step / 8) for step in range(8)]
-    assert [row["learning_rate"] for row in history] == [learning_rate(step / 8) for step in range(8)]
+    assert [row["learning_rate"] for row in history] == [
+        learning_rate(step / 8) for step in range(8)
+    ]
     assert history[0]["lam"] == 0
 
 
 def test_rows_average_the_losses_since_the_row_before(make, train):
     every_step, in_rows = (train(make(), every=every) for every in (1, 5))
-    assert [row["step"] for row in every_step] == list(range(1, 13)) and [row["step"] for row in in_rows] == [5, 10, 12]
+    assert [row["step"] for row in every_step] == list(range(1, 13)) and [
+        row["step"] for row in in_rows
+    ] == [5, 10, 12]
     for row, steps in zip(in_rows, (every_step[:5], every_step[5:10], every_step[10:])):
         for loss in ("label_loss", "domain_loss"):
             assert row[loss] == pytest.approx(np.mean([step[loss] for step in steps]), rel=1e-12)
-        assert {key: row[key] for key in ("p", "lam", "learning_rate")} == {key: steps[-1][key] for key in ("p", "lam", "learning_rate")}
+        assert {key: row[key] for key in ("p", "lam", "learning_rate")} == {
+            key: steps[-1][key] for key in ("p", "lam", "learning_rate")
+        }
 
 
 def test_the_history_is_saved_as_csv(make, train, tmp_path):
@@ -148,7 +194,15 @@ def test_the_history_is_saved_as_csv(make, train, tmp_path):
     history.save(tmp_path / "new" / "history.csv")
     with open(tmp_path / "new" / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["step", "p", "lam", "learning_rate", "label_loss", "domain_loss", "extra"]
+    assert list(rows[0]) == [
+        "step",
+        "p",
+        "lam",
+        "learning_rate",
+        "label_loss",
+        "domain_loss",
+        "extra",
+    ]
     assert [{key: float(value) for key, value in row.items()} for row in rows] == history
 
 
@@ -160,7 +214,16 @@ def test_an_empty_history_is_saved_too(tmp_path):
 def test_the_label_method_sees_neither_target_nor_domain_head(make, batches):
     dann = make()
     before, others = weights(dann.domain_head), weights(dann.features, dann.label_head)
-    history = fit(dann, Adam(dann.networks[:2]), batches()[0], None, steps=5, lam=reversal_strength, learning_rate=lambda p: 0.1, method="label")
+    history = fit(
+        dann,
+        Adam(dann.networks[:2]),
+        batches()[0],
+        None,
+        steps=5,
+        lam=reversal_strength,
+        learning_rate=lambda p: 0.1,
+        method="label",
+    )
     assert np.array_equal(weights(dann.domain_head), before) and not dann.domain_head.grads
     assert not np.isclose(weights(dann.features, dann.label_head), others).all()
     assert history[-1]["domain_loss"] == history[-1]["lam"] == 0
@@ -169,18 +232,32 @@ def test_the_label_method_sees_neither_target_nor_domain_head(make, batches):
 def test_the_domain_method_trains_no_label_head(make, train):
     dann = make()
     before = weights(dann.label_head)
-    history = train(dann, Adam((dann.features, dann.domain_head)), method="domain", lam=lambda p: -1.0, steps=60, learning_rate=lambda p: 0.05)
+    history = train(
+        dann,
+        Adam((dann.features, dann.domain_head)),
+        method="domain",
+        lam=lambda p: -1.0,
+        steps=60,
+        learning_rate=lambda p: 0.05,
+    )
     assert np.array_equal(weights(dann.label_head), before)
-    assert history[-1]["label_loss"] == 0 and history[-1]["domain_loss"] < 0.7 * history[0]["domain_loss"]
+    assert (
+        history[-1]["label_loss"] == 0
+        and history[-1]["domain_loss"] < 0.7 * history[0]["domain_loss"]
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 2, 8])
 def test_the_average_is_the_mean_weight_of_the_second_half(make, train, steps):
     dann, trajectory = make(), []
-    train(dann, steps=steps, every=1, monitor=lambda: trajectory.append(weights(*dann.networks)) or {})
+    train(
+        dann, steps=steps, every=1, monitor=lambda: trajectory.append(weights(*dann.networks)) or {}
+    )
     averaged = make()
     train(averaged, steps=steps, average=WeightAverage(averaged.networks))
-    np.testing.assert_allclose(weights(*averaged.networks), np.mean(trajectory[steps // 2 :], axis=0), rtol=1e-10)
+    np.testing.assert_allclose(
+        weights(*averaged.networks), np.mean(trajectory[steps // 2 :], axis=0), rtol=1e-10
+    )
 
 
 def test_ctrl_c_leaves_the_rows_so_far(make, train):
@@ -211,8 +288,18 @@ def test_labels_that_the_head_has_no_unit_for_are_refused(make, train, method, l
 def test_the_label_head_is_looked_at_where_the_batches_go(make, place):
     """An example of main memory does not go through a network on a device."""
     dann, rng = make(), np.random.default_rng(0)
-    source, target = (Batches(*arrays, size=8, rng=rng, place=place) for arrays in (SOURCE, (TARGET.x,)))
-    assert fit(dann, Adam(dann.networks), source, target, steps=1, lam=reversal_strength, learning_rate=learning_rate)
+    source, target = (
+        Batches(*arrays, size=8, rng=rng, transfer=place) for arrays in (SOURCE, (TARGET.x,))
+    )
+    assert fit(
+        dann,
+        Adam(dann.networks),
+        source,
+        target,
+        steps=1,
+        lam=reversal_strength,
+        learning_rate=learning_rate,
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,11 +319,26 @@ def test_options_that_make_no_sense_are_named(make, train, options, message):
         train(make(), **options)
 
 
-@pytest.mark.parametrize("cause, message", [({"learning_rate": lambda p: 1e30}, "learning rate 1e\\+30"), ({"lam": lambda p: 1e30}, "lam 1e\\+30")])
-def test_a_loss_that_is_no_longer_finite_stops_the_training_at_a_named_step(train, place, cause, message):
+@pytest.mark.parametrize(
+    "cause, message",
+    [
+        ({"learning_rate": lambda p: 1e30}, "learning rate 1e\\+30"),
+        ({"lam": lambda p: 1e30}, "lam 1e\\+30"),
+    ],
+)
+def test_a_loss_that_is_no_longer_finite_stops_the_training_at_a_named_step(
+    train, place, cause, message
+):
     rng = np.random.default_rng(0)
-    dann = DANN(Sequential([Dense(2, 4, rng=rng), ReLU()]), Sequential([Dense(4, 2, rng=rng)]), Sequential([Dense(4, 2, rng=rng)])).convert(place)
-    with np.errstate(all="ignore"), pytest.raises(TrainingError, match=rf"by step \d+: .*{message}"):
+    dann = DANN(
+        Sequential([Dense(2, 4, rng=rng), ReLU()]),
+        Sequential([Dense(4, 2, rng=rng)]),
+        Sequential([Dense(4, 2, rng=rng)]),
+    ).convert(place)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(TrainingError, match=rf"by step \d+: .*{message}"),
+    ):
         train(dann, SGD(dann.networks, 1.0), steps=40, **cause)
 
 
@@ -253,7 +355,13 @@ def test_a_weight_that_is_no_longer_finite_stops_the_training(make, train, what)
         train(dann, Adam(dann.networks[:2]), method="label", learning_rate=spoil)
 
 
-@pytest.mark.parametrize("y, message", [(SOURCE.y.astype(float), "an array of float64 of shape"), (SOURCE.y[:, None], r"of shape \(60, 1\)")])
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (SOURCE.y.astype(float), "an array of float64 of shape"),
+        (SOURCE.y[:, None], r"of shape \(60, 1\)"),
+    ],
+)
 def test_labels_are_one_integer_for_each_example(make, train, y, message):
     with pytest.raises(InputError, match=message):
         train(make(), source=SOURCE._replace(y=y))
@@ -261,7 +369,13 @@ def test_labels_are_one_integer_for_each_example(make, train, y, message):
 
 def test_training_learns_the_source(make, train, points):
     dann = make()
-    train(dann, method="label", steps=150, learning_rate=lambda p: 0.05, optimizer=Adam(dann.networks[:2]))
+    train(
+        dann,
+        method="label",
+        steps=150,
+        learning_rate=lambda p: 0.05,
+        optimizer=Adam(dann.networks[:2]),
+    )
     assert evaluate(dann, *points)["source_class"] > 0.95
 
 
@@ -275,7 +389,9 @@ def test_the_four_accuracies(make, points):
     assert result["target_domain"] == (to_host(dann.predict_domain(target.x)) == 1).mean()
 
 
-def test_examples_that_prepare_takes_to_the_device_are_evaluated_like_those_that_live_there(make, place, points):
+def test_examples_that_prepare_takes_to_the_device_are_evaluated_like_those_that_live_there(
+    make, place, points
+):
     dann = make()
     assert evaluate(dann, SOURCE, TARGET, prepare=place) == evaluate(dann, *points)
 

@@ -1,7 +1,8 @@
 """What training costs a GPU besides its arithmetic: copies to and from it, waits for it, and launches of kernels.
 
-Counted on the stand-in for CuPy: between two rows of the history nothing but the next batch may go up, nothing comes down
-and Python never waits. And what is computed there is what is computed in main memory.
+Counted on the stand-in for CuPy: between two rows of the history nothing but the next batch may go
+up, nothing comes down and Python never waits. And what is computed there is what is computed in
+main memory.
 """
 
 import sys
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 import strict_cupy
 
-from minidann import DANN, adaptation, blobs, recipes
-from minidann.backend import to_device, to_host
+from minidann import DANN, adaptation, blobs
 from minidann.data import Batches, make_blobs_pair
+from minidann.experiments import recipes
 from minidann.metrics import evaluate, predictions
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
+from minidann.runtime.arrays import to_device, to_host
 from minidann.train import fit
 
 IMAGE = 28 * 28 * 3  # bytes
@@ -61,14 +63,24 @@ class Probe:
 def image_pair(n, seed=0):
     """(x_source, y_source, x_target): random uint8 images of 28x28x3 and labels."""
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (n, 28, 28, 3), dtype=np.uint8), rng.integers(0, 10, n), rng.integers(0, 256, (n, 28, 28, 3), dtype=np.uint8)
+    return (
+        rng.integers(0, 256, (n, 28, 28, 3), dtype=np.uint8),
+        rng.integers(0, 10, n),
+        rng.integers(0, 256, (n, 28, 28, 3), dtype=np.uint8),
+    )
 
 
 def image_batches(place, size, n, resident=True):
     """As ``adaptation.adapt`` makes them, of data sets that live on the device or go there batch by batch."""
     mean, rng = place(MEAN), np.random.default_rng(5)
     x_source, y_source, x_target = map(place, image_pair(n)) if resident else image_pair(n)
-    make = partial(Batches, size=size, rng=rng, prepare=lambda x: adaptation.normalize(place(x), mean), place=place)
+    make = partial(
+        Batches,
+        size=size,
+        rng=rng,
+        prepare=lambda x: adaptation.normalize(place(x), mean),
+        transfer=place,
+    )
     return make(x_source, y_source), make(x_target)
 
 
@@ -76,7 +88,16 @@ def point_batches(place, size, n, resident=True):
     rng = np.random.default_rng(5)
     source, target = make_blobs_pair(n)
     arrays = (source.x, source.y), (target.x,)
-    return [Batches(*(map(place, domain) if resident else domain), size=size, rng=rng, prepare=place, place=place) for domain in arrays]
+    return [
+        Batches(
+            *(map(place, domain) if resident else domain),
+            size=size,
+            rng=rng,
+            prepare=place,
+            transfer=place,
+        )
+        for domain in arrays
+    ]
 
 
 def momentum(networks):
@@ -86,8 +107,19 @@ def momentum(networks):
 def small_conv():
     """A network in small with all that mnistm's has."""
     rng = np.random.default_rng(1)
-    features = [Conv2D(3, 2, 5, stride=3, rng=rng), ReLU(), MaxPool2D(2), Conv2D(2, 2, 3, rng=rng), MaxPool2D(2), Flatten()]
-    return DANN(Sequential(features), Sequential([Dense(8, 10, rng=rng)]), Sequential([Dense(8, 2, rng=rng)]))
+    features = [
+        Conv2D(3, 2, 5, stride=3, rng=rng),
+        ReLU(),
+        MaxPool2D(2),
+        Conv2D(2, 2, 3, rng=rng),
+        MaxPool2D(2),
+        Flatten(),
+    ]
+    return DANN(
+        Sequential(features),
+        Sequential([Dense(8, 10, rng=rng)]),
+        Sequential([Dense(8, 2, rng=rng)]),
+    )
 
 
 NETWORKS = {
@@ -96,7 +128,18 @@ NETWORKS = {
 }
 
 
-def count(kind, *, size=4, n=100, steps=12, every=100, method="dann", averaged=False, resident=True, change=None):
+def count(
+    kind,
+    *,
+    size=4,
+    n=100,
+    steps=12,
+    every=100,
+    method="dann",
+    averaged=False,
+    resident=True,
+    change=None,
+):
     """The counts of each step of a run (but the last one), between two rows of the history."""
     build, optimizer, batches = NETWORKS[kind]
     dann = build()
@@ -105,8 +148,20 @@ def count(kind, *, size=4, n=100, steps=12, every=100, method="dann", averaged=F
     dann.convert(to_device)
     trained = dann.networks if method == "dann" else dann.networks[:2]
     probe, batches = Probe(), batches(to_device, size, n, resident)
-    options = {"method": method, "average": WeightAverage(trained) if averaged else None, "every": every}
-    fit(dann, optimizer(trained), *batches, steps=steps, lam=lambda p: p, learning_rate=probe, **options)
+    options = {
+        "method": method,
+        "average": WeightAverage(trained) if averaged else None,
+        "every": every,
+    }
+    fit(
+        dann,
+        optimizer(trained),
+        *batches,
+        steps=steps,
+        lam=lambda p: p,
+        learning_rate=probe,
+        **options,
+    )
     return probe.between()
 
 
@@ -115,7 +170,9 @@ def count(kind, *, size=4, n=100, steps=12, every=100, method="dann", averaged=F
 
 @pytest.mark.parametrize("method, averaged", [("dann", False), ("dann", True), ("label", False)])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_with_the_data_on_the_device_a_step_moves_nothing_and_waits_for_nothing(kind, method, averaged):
+def test_with_the_data_on_the_device_a_step_moves_nothing_and_waits_for_nothing(
+    kind, method, averaged
+):
     steps = count(kind, steps=20, method=method, averaged=averaged)
     assert len(steps) == 19
     assert all((step.up, step.down, step.syncs) == ([], [], 0) for step in steps)
@@ -139,7 +196,9 @@ def test_data_that_stays_in_main_memory_goes_up_batch_by_batch_as_it_is(kind, ex
 
 def test_a_dropout_mask_goes_up_as_one_byte_a_unit():
     def drop(dann):
-        dann.features.layers.append(Dropout(0.5, rng=np.random.default_rng(0)))  # 15 features, of source and target
+        dann.features.layers.append(
+            Dropout(0.5, rng=np.random.default_rng(0))
+        )  # 15 features, of source and target
         dann.label_head.layers.insert(0, Dropout(0.5, rng=np.random.default_rng(0)))
 
     steps = count("blobs", size=6, change=drop)
@@ -148,7 +207,9 @@ def test_a_dropout_mask_goes_up_as_one_byte_a_unit():
 
 
 def test_batch_norm_moves_nothing():
-    steps = count("blobs", change=lambda dann: dann.features.layers.insert(1, BatchNorm(15, parts=2)))
+    steps = count(
+        "blobs", change=lambda dann: dann.features.layers.insert(1, BatchNorm(15, domains=2))
+    )
     assert all((step.up, step.down, step.syncs) == ([], [], 0) for step in steps)
 
 
@@ -168,7 +229,9 @@ def test_three_numbers_come_down_at_a_row_however_many_steps_it_sums_up(method, 
 
 def test_the_last_step_costs_what_a_row_costs(meter):
     count("blobs", averaged=True)
-    assert meter.down == [4, 4, 4] and meter.syncs == 3 and not meter.up  # since the last look of the probe
+    assert (
+        meter.down == [4, 4, 4] and meter.syncs == 3 and not meter.up
+    )  # since the last look of the probe
 
 
 # --- launches
@@ -177,7 +240,7 @@ def test_the_last_step_costs_what_a_row_costs(meter):
 def one_step(dann, optimizer, batch):
     for _ in range(2):  # the first one makes the velocity
         strict_cupy.meter.reset()
-        dann.step(*map(to_device, batch), 0.5)
+        dann.compute_gradients(*map(to_device, batch), 0.5)
         optimizer.step()
     return strict_cupy.meter.launches
 
@@ -205,7 +268,12 @@ def test_launches_do_not_grow_with_the_batch(kind):
 
 def test_an_optimizer_step_is_one_launch_and_a_copy_of_each_gradient(meter):
     dann = blobs.build((8,), 0).convert(to_device)
-    dann.step(*map(to_device, (np.zeros((4, 2), np.float32), np.zeros(4, int), np.ones((4, 2), np.float32))), 0.5)
+    dann.compute_gradients(
+        *map(
+            to_device, (np.zeros((4, 2), np.float32), np.zeros(4, int), np.ones((4, 2), np.float32))
+        ),
+        0.5,
+    )
     for make in (momentum, Adam):
         optimizer = make(dann.networks)
         meter.reset()
@@ -241,7 +309,9 @@ def test_predictions_come_down_together_whatever_the_parts(meter, batch_size):
     meter.reset()
     predictions(dann, x, batch_size=batch_size)
     assert meter.down == [200 * 8] * 2 and meter.syncs == 2
-    assert sum(meter.up) == (4 * 8 * 20 if batch_size == 10 else 0)  # of more than eight parts CuPy sends addresses and sizes up
+    assert sum(meter.up) == (
+        4 * 8 * 20 if batch_size == 10 else 0
+    )  # of more than eight parts CuPy sends addresses and sizes up
 
 
 # --- main memory and the device agree
@@ -250,9 +320,16 @@ def test_predictions_come_down_together_whatever_the_parts(meter, batch_size):
 def with_noise():
     """Dropout of units and of channels, and batch normalisation of the two domains apart."""
     rng, drops = np.random.default_rng(1), np.random.default_rng(2)
-    features = [Conv2D(3, 4, 5, stride=3, rng=rng), BatchNorm(4, parts=2), ReLU(), Dropout(0.2, channels=True, rng=drops), MaxPool2D(2), Flatten()]
+    features = [
+        Conv2D(3, 4, 5, stride=3, rng=rng),
+        BatchNorm(4, domains=2),
+        ReLU(),
+        Dropout(0.2, channels=True, rng=drops),
+        MaxPool2D(2),
+        Flatten(),
+    ]
     label_head = [Dense(100, 20, rng=rng), ReLU(), Dropout(0.5, rng=drops), Dense(20, 10, rng=rng)]
-    domain_head = [Dense(100, 20, rng=rng), BatchNorm(20, parts=2), ReLU(), Dense(20, 2, rng=rng)]
+    domain_head = [Dense(100, 20, rng=rng), BatchNorm(20, domains=2), ReLU(), Dense(20, 2, rng=rng)]
     return DANN(*map(Sequential, (features, label_head, domain_head)))
 
 
@@ -269,11 +346,21 @@ def trained(place, build, steps):
 
     for stream in batches:
         stream.__class__ = Watched
-    history = fit(dann, momentum(dann.networks), *batches, steps=steps, lam=lambda p: p, learning_rate=lambda p: 0.01, every=1)
+    history = fit(
+        dann,
+        momentum(dann.networks),
+        *batches,
+        steps=steps,
+        lam=lambda p: p,
+        learning_rate=lambda p: 0.01,
+        every=1,
+    )
     return [(row["label_loss"], row["domain_loss"]) for row in history], seen, dann
 
 
-@pytest.mark.parametrize("build", [partial(recipes.tf_dann, 0), with_noise], ids=["tf-dann", "dropout and batch-norm"])
+@pytest.mark.parametrize(
+    "build", [partial(recipes.tf_dann, 0), with_noise], ids=["tf-dann", "dropout and batch-norm"]
+)
 def test_main_memory_and_the_device_take_the_same_steps(build):
     here, there = (trained(place, build, steps=20) for place in (to_host, to_device))
     np.testing.assert_allclose(there[0], here[0], rtol=1e-4)
@@ -284,4 +371,7 @@ def test_main_memory_and_the_device_take_the_same_steps(build):
     assert np.ptp([loss for loss, _ in here[0]]) > 0.1  # they are losses of a network that moves
     x = image_pair(20, seed=9)[0]
     expected = predictions(here[2], x, lambda x: adaptation.normalize(x, MEAN))
-    np.testing.assert_array_equal(predictions(there[2], x, lambda x: adaptation.normalize(to_device(x), to_device(MEAN))), expected)
+    np.testing.assert_array_equal(
+        predictions(there[2], x, lambda x: adaptation.normalize(to_device(x), to_device(MEAN))),
+        expected,
+    )

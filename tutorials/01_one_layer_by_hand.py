@@ -2,28 +2,28 @@ r"""
 One neuron layer by hand
 ========================
 
-Afterwards you can write the forward and the backward pass of a dense layer, of ReLU and of the sigmoid
-without looking them up, say why no other product of two of the arrays could be the gradient, and train a
-network with nothing but your own lines.
+Afterwards you can write the forward and the backward pass of a dense layer, of ReLU and of the
+sigmoid without looking them up, say why no other product of two of the arrays could be the
+gradient, and train a network with nothing but your own lines.
 
-A layer is a function. Training asks two things of it: what comes out, and by how much the loss would change
-if anything that goes in were a little different. The second is called the backward pass. It is the chain rule
-of school calculus, and bookkeeping.
+A layer is a function. Training asks two things of it: what comes out, and by how much the loss
+would change if anything that goes in were a little different. The second is called the backward
+pass. It is the chain rule of school calculus, and bookkeeping.
 """
 
 # %%
 # One neuron, one example
 # -----------------------
 #
-# Two inputs, two weights, one bias, a sigmoid. The neuron says :math:`p`; the truth is :math:`t = 1`; the
-# loss is half the squared difference.
+# Two inputs, two weights, one bias, a sigmoid. The neuron says :math:`p`; the truth is :math:`t =
+# 1`; the loss is half the squared difference.
 #
 # .. math::
 #
 #    z = x_0 w_0 + x_1 w_1 + b \qquad p = \sigma(z) = \frac{1}{1 + e^{-z}} \qquad L = \tfrac{1}{2} (p - t)^2
 #
-# Four small functions, one inside the other. The chain rule multiplies their slopes, from the last to the
-# first:
+# Four small functions, one inside the other. The chain rule multiplies their slopes, from the last
+# to the first:
 #
 # .. math::
 #
@@ -42,10 +42,10 @@ import numpy as np
 from matplotlib.patches import Patch, Rectangle
 
 from minidann.data import make_blobs_pair, make_moons_pair
+from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
 from minidann.nn import Dense, ReLU, Sequential, Sigmoid
 from minidann.nn.gradcheck import check_layer, numerical_gradient
 from minidann.nn.optimizers import SGD
-from minidann.plots import BLUE, GREEN, GREY, ORANGE
 
 
 def sigmoid(z):
@@ -67,11 +67,11 @@ print(f"backward: dp = {dp:.4f}  dz = {dz:.4f}  dw = {dw.round(4)}  db = {db:.4f
 # goes from :math:`x` to :math:`L`. Backward goes from :math:`L` to the weights, and each line uses the one
 # before it: ``dz`` is computed once and serves both weights and the bias.
 #
-# Here and everywhere in this project ``dp`` is short for :math:`\partial L / \partial p`. It always has the
-# shape of ``p``.
+# Here and everywhere in this project ``dp`` is short for :math:`\partial L / \partial p`. It always
+# has the shape of ``p``.
 #
-# Is it true? Nudge :math:`w_1` a little, look at the loss. (How to nudge well is the matter of the next
-# tutorial.)
+# Is it true? Nudge :math:`w_1` a little, look at the loss. (How to nudge well is the matter of the
+# next tutorial.)
 
 
 def loss_of(w):
@@ -82,14 +82,16 @@ nudge = np.array([0, 1e-5])
 slope = (loss_of(w + nudge) - loss_of(w - nudge)) / 2e-5
 print(f"by the chain rule {dw[1]:.10f}, by nudging {slope:.10f}")
 np.testing.assert_allclose(dw[1], slope, rtol=1e-8)
-assert dw[1] > 0 and loss_of(w - 0.1 * dw) < loss_of(w), "a small step against the gradient lowers the loss"
+assert dw[1] > 0 and loss_of(w - 0.1 * dw) < loss_of(w), (
+    "a small step against the gradient lowers the loss"
+)
 
 # %%
 # Many neurons, many examples
 # ---------------------------
 #
-# A layer has :math:`M` neurons that all see the same :math:`D` inputs, and we feed it :math:`N` examples at
-# once. One example is a row of ``x``, one neuron is a column of ``W``:
+# A layer has :math:`M` neurons that all see the same :math:`D` inputs, and we feed it :math:`N`
+# examples at once. One example is a row of ``x``, one neuron is a column of ``W``:
 #
 # .. math:: y_{nm} = \sum_d x_{nd} W_{dm} + b_m \qquad x\ (N, D) \quad W\ (D, M) \quad b\ (M) \quad y\ (N, M)
 #
@@ -111,14 +113,16 @@ print("y = x @ W + b, shape", y.shape)
 # The chain rule, entry by entry
 # ------------------------------
 #
-# Now backward. Somebody above this layer has worked out ``dy``: for each entry of ``y``, how much the loss
-# grows with it. We want the same for each entry of ``W``, ``b`` and ``x``. One question does it all:
+# Now backward. Somebody above this layer has worked out ``dy``: for each entry of ``y``, how much
+# the loss grows with it. We want the same for each entry of ``W``, ``b`` and ``x``. One question
+# does it all:
 #
 #     *Which entries of y does this number move, and by how much each?*
 #
-# The chain rule then says: add up, over all entries that are moved, ``dy`` there times how much it is
-# moved. The figure answers the question for one entry of each. ``W`` stands above ``y`` and ``x`` to its
-# left, so that each entry of ``y`` lies where a row of ``x`` and a column of ``W`` cross.
+# The chain rule then says: add up, over all entries that are moved, ``dy`` there times how much it
+# is moved. The figure answers the question for one entry of each. ``W`` stands above ``y`` and
+# ``x`` to its left, so that each entry of ``y`` lies where a row of ``x`` and a column of ``W``
+# cross.
 
 # rows, columns, left, bottom
 PLACES = {"W": (D, M, 0, 1.9), "b": (1, M, 0, 0.5), "y": (N, M, 0, -4), "x": (N, D, -3.6, -4)}
@@ -139,8 +143,16 @@ def draw_layer(axis, marks):
     axis.axis("off")
 
 
-of_W = {("y", n, 0): MOVED for n in range(N)} | {("x", n, 1): FACTOR for n in range(N)} | {("W", 1, 0): ENTRY}
-of_x = {("y", 2, m): MOVED for m in range(M)} | {("W", 1, m): FACTOR for m in range(M)} | {("x", 2, 1): ENTRY}
+of_W = (
+    {("y", n, 0): MOVED for n in range(N)}
+    | {("x", n, 1): FACTOR for n in range(N)}
+    | {("W", 1, 0): ENTRY}
+)
+of_x = (
+    {("y", 2, m): MOVED for m in range(M)}
+    | {("W", 1, m): FACTOR for m in range(M)}
+    | {("x", 2, 1): ENTRY}
+)
 of_b = {("y", n, 1): MOVED for n in range(N)} | {("b", 0, 1): ENTRY}
 figure, axes = plt.subplots(1, 3, figsize=(9, 5), layout="constrained")
 titles = "one weight W[1, 0]", "one input x[2, 1]", "one bias b[1]"
@@ -157,8 +169,8 @@ figure.legend(handles=key, loc="outside lower center", ncols=3, fontsize=11, han
 plt.show()
 
 # %%
-# Read the sums off the figure: ``dy`` at the hatched entries, times the dotted entry that lies beside or
-# above it.
+# Read the sums off the figure: ``dy`` at the hatched entries, times the dotted entry that lies
+# beside or above it.
 #
 # .. math::
 #
@@ -168,12 +180,12 @@ plt.show()
 #    \qquad
 #    \frac{\partial L}{\partial b_m} = \sum_n dy_{nm}
 #
-# A weight is used by every example, so its gradient is a sum over examples. An input is used by every
-# neuron, so its gradient is a sum over neurons. A bias is a weight whose input is always 1.
+# A weight is used by every example, so its gradient is a sum over examples. An input is used by
+# every neuron, so its gradient is a sum over neurons. A bias is a weight whose input is always 1.
 #
-# A sum over a shared index is again a matrix product. In the first sum the shared index :math:`n` is the
-# *first* of both; a product wants it last on the left and first on the right, so the left one is
-# transposed. In the second, :math:`m` is the last of both, so the right one is transposed:
+# A sum over a shared index is again a matrix product. In the first sum the shared index :math:`n`
+# is the *first* of both; a product wants it last on the left and first on the right, so the left
+# one is transposed. In the second, :math:`m` is the last of both, so the right one is transposed:
 #
 # .. math:: dW = x^T\, dy \qquad dx = dy\, W^T \qquad db = \text{dy summed over its rows}
 
@@ -195,10 +207,10 @@ print("three lines do what the three loops do")
 # The shapes argument
 # -------------------
 #
-# Suppose you forgot all this. You still know that ``dW`` has the shape of ``W``, and that a gradient
-# contains ``dy`` once, since it is a sum of ``dy`` times something. Let us try every product of two of
-# ``dy``, ``x``, ``W``, each as it is or transposed, in either order, and keep those that have the shape of
-# what we look for.
+# Suppose you forgot all this. You still know that ``dW`` has the shape of ``W``, and that a
+# gradient contains ``dy`` once, since it is a sum of ``dy`` times something. Let us try every
+# product of two of ``dy``, ``x``, ``W``, each as it is or transposed, in either order, and keep
+# those that have the shape of what we look for.
 #
 # *Predict:* how many are left for ``dW``, and how many for ``dx``?
 
@@ -221,27 +233,30 @@ assert candidates(W.shape, dy, x, W) == ["x.T @ dy"]
 assert candidates(x.shape, dy, x, W) == ["dy @ W.T"]
 
 # %%
-# One each, and they are the right ones. That is how practitioners recall the formulas, and you may too, if
-# you know its limits:
+# One each, and they are the right ones. That is how practitioners recall the formulas, and you may
+# too, if you know its limits:
 #
-# - It worked because 4, 3 and 2 are different numbers. With :math:`N = D = M` it says nothing, and worse, a
-#   wrong transpose no longer raises an error. Test with sizes that are all different.
-# - It knows nothing of signs and factors. ``-x.T @ dy`` and ``x.T @ dy / N`` have the right shape as well.
-# - It tried products of two. ``x.T @ dy @ W.T @ W`` has the right shape too. What rules it out is that
-#   :math:`y` is linear in :math:`W`: the slope of a linear function does not depend on where you are, so
-#   ``dW`` can not contain ``W``.
+# - It worked because 4, 3 and 2 are different numbers. With :math:`N = D = M` it says nothing, and
+#   worse, a wrong transpose no longer raises an error. Test with sizes that are all different.
+# - It knows nothing of signs and factors. ``-x.T @ dy`` and ``x.T @ dy / N`` have the right shape
+#   as well.
+# - It tried products of two. ``x.T @ dy @ W.T @ W`` has the right shape too. What rules it out is
+#   that :math:`y` is linear in :math:`W`: the slope of a linear function does not depend on where
+#   you are, so ``dW`` can not contain ``W``.
 # - It does not choose between a sum and a mean: ``dy.mean(axis=0)`` has the shape of ``b``.
 
 square = np.ones((3, 3))
 found = candidates((3, 3), square, square, square)
-print(f"with N = D = M = 3, {len(found)} products fit dW, among them {found[0]}, {found[1]} and {found[-1]}")
+print(
+    f"with N = D = M = 3, {len(found)} products fit dW, among them {found[0]}, {found[1]} and {found[-1]}"
+)
 assert len(found) > 10
 assert (x.T @ dy @ W.T @ W).shape == W.shape
 
 # %%
-# So: use the shapes to find the formula, entry by entry to be sure, differences (next tutorial) to be
-# surer. The layer of the package, ``minidann/nn/dense.py``, is these lines, and keeps ``x`` from the
-# forward pass because the backward pass needs it:
+# So: use the shapes to find the formula, entry by entry to be sure, differences (next tutorial) to
+# be surer. The layer of the package, ``minidann/nn/dense.py``, is these lines, and keeps ``x`` from
+# the forward pass because the backward pass needs it:
 
 layer = Dense(D, M, rng=rng).convert(lambda array: array.astype(np.float64))
 layer.params["W"], layer.params["b"] = W, b
@@ -255,10 +270,10 @@ print("Dense agrees: forward, dx, dW and db")
 # Functions of one number: ReLU and sigmoid
 # -----------------------------------------
 #
-# Between two dense layers stands a function that is applied to each entry by itself. Without one, two dense
-# layers would be no more than one: :math:`(x W_1) W_2 = x (W_1 W_2)`. Ask the question again: which entries
-# of ``y`` does ``x[n, d]`` move? Only ``y[n, d]``. The sum has one term, there is no matrix, only an
-# element by element product with the slope:
+# Between two dense layers stands a function that is applied to each entry by itself. Without one,
+# two dense layers would be no more than one: :math:`(x W_1) W_2 = x (W_1 W_2)`. Ask the question
+# again: which entries of ``y`` does ``x[n, d]`` move? Only ``y[n, d]``. The sum has one term, there
+# is no matrix, only an element by element product with the slope:
 #
 # .. math::
 #
@@ -266,8 +281,8 @@ print("Dense agrees: forward, dx, dW and db")
 #    \qquad\qquad
 #    \text{sigmoid:}\quad y = \sigma(x) \quad dx = dy \odot y \odot (1 - y)
 #
-# The sigmoid's slope from its formula, in one breath: with :math:`u = e^{-x}`, :math:`y = 1 / (1 + u)` and
-# :math:`dy/dx = u / (1 + u)^2 = \frac{1}{1 + u} \cdot \frac{u}{1 + u} = y (1 - y)`.
+# The sigmoid's slope from its formula, in one breath: with :math:`u = e^{-x}`, :math:`y = 1 / (1 +
+# u)` and :math:`dy/dx = u / (1 + u)^2 = \frac{1}{1 + u} \cdot \frac{u}{1 + u} = y (1 - y)`.
 
 x_many = np.linspace(-6, 6, 301)
 y_sigmoid, y_relu = sigmoid(x_many), np.maximum(x_many, 0)
@@ -286,24 +301,29 @@ figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", nco
 plt.show()
 
 dy_many = rng.standard_normal(x_many.shape)
-for layer, by_hand in ((ReLU(), dy_many * (x_many > 0)), (Sigmoid(), dy_many * y_sigmoid * (1 - y_sigmoid))):
+for layer, by_hand in (
+    (ReLU(), dy_many * (x_many > 0)),
+    (Sigmoid(), dy_many * y_sigmoid * (1 - y_sigmoid)),
+):
     layer.forward(x_many)
     np.testing.assert_allclose(layer.backward(dy_many), by_hand, atol=1e-15)
 slope = y_sigmoid * (1 - y_sigmoid)
-assert np.isclose(slope.max(), 0.25) and slope[0] < 0.01, "a quarter at best, next to nothing far out"
+assert np.isclose(slope.max(), 0.25) and slope[0] < 0.01, (
+    "a quarter at best, next to nothing far out"
+)
 
 # %%
-# The figure holds two facts to remember. A ReLU hands the gradient on whole or not at all. A sigmoid hands
-# on a quarter of it at best, and next to nothing where it is *saturated*, far to the left or right. A
-# network that is sure of itself hardly learns, be it right or wrong. Tutorial 03 shows the cure for the
-# last layer.
+# The figure holds two facts to remember. A ReLU hands the gradient on whole or not at all. A
+# sigmoid hands on a quarter of it at best, and next to nothing where it is *saturated*, far to the
+# left or right. A network that is sure of itself hardly learns, be it right or wrong. Tutorial 03
+# shows the cure for the last layer.
 #
 # Train it
 # --------
 #
-# Two clouds of points in the plane, class 0 around (0, 0) and class 1 around (0, 1). One layer of one
-# neuron, a sigmoid, the mean over the examples of half the squared error. Gradient descent with learning
-# rate :math:`\mu` does, over and over,
+# Two clouds of points in the plane, class 0 around (0, 0) and class 1 around (0, 1). One layer of
+# one neuron, a sigmoid, the mean over the examples of half the squared error. Gradient descent with
+# learning rate :math:`\mu` does, over and over,
 #
 # .. math::
 #
@@ -311,13 +331,16 @@ assert np.isclose(slope.max(), 0.25) and slope[0] < 0.01, "a quarter at best, ne
 #    \qquad
 #    b \leftarrow b - \mu\, \frac{\partial L}{\partial b}
 #
-# The mean puts a :math:`1/N` into ``dp``, and from there it reaches everything. It is written once, at the
-# top.
+# The mean puts a :math:`1/N` into ``dp``, and from there it reaches everything. It is written once,
+# at the top.
 
 source, _ = make_blobs_pair(300, seed=0)
 x, t = source.x.astype(np.float64), source.y[:, None].astype(np.float64)  # (N, 2) (N, 1)
 N = len(x)
-W, b = np.array([[0.5], [-0.5]]), np.zeros(1)  # a bad start, on purpose: class 1 lies where W says "less"
+W, b = (
+    np.array([[0.5], [-0.5]]),
+    np.zeros(1),
+)  # a bad start, on purpose: class 1 lies where W says "less"
 losses, lines = [], []
 for _ in range(301):
     p = sigmoid(x @ W + b)  # forward
@@ -326,7 +349,10 @@ for _ in range(301):
     dp = (p - t) / N  # backward
     dz = dp * p * (1 - p)
     dW, db = x.T @ dz, dz.sum(axis=0)
-    W, b = W - 10 * dW, b - 10 * db  # learning rate 10: squared error behind a sigmoid has small slopes
+    W, b = (
+        W - 10 * dW,
+        b - 10 * db,
+    )  # learning rate 10: squared error behind a sigmoid has small slopes
 
 accuracy = ((p > 0.5) == t).mean()
 print(f"loss {losses[0]:.4f} -> {losses[-1]:.4f}, accuracy {accuracy:.4f}")
@@ -341,7 +367,9 @@ def draw_classes(axis, x, t):
     for label in (0, 1):
         chosen = x[t[:, 0] == label]
         face = BLUE if label else "none"
-        axis.scatter(*chosen.T, s=18, facecolors=face, edgecolors=BLUE, lw=0.8, label=f"class {label}")
+        axis.scatter(
+            *chosen.T, s=18, facecolors=face, edgecolors=BLUE, lw=0.8, label=f"class {label}"
+        )
 
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
@@ -354,7 +382,9 @@ draw_classes(right, x, t)
 ends = np.array([-1.0, 1.0])
 for step, style in ((0, ":"), (2, "-."), (5, "--"), (300, "-")):
     W_then, b_then = lines[step]
-    height = -(ends * W_then[0] + b_then) / W_then[1]  # solves x W + b = 0 for the second coordinate
+    height = (
+        -(ends * W_then[0] + b_then) / W_then[1]
+    )  # solves x W + b = 0 for the second coordinate
     right.plot(ends, height, style, color="black", lw=2, label=f"step {step}")
     left.plot(step, losses[step], "o", color="black")
 right.set(xlim=(-1, 1), ylim=(-0.9, 1.9))
@@ -366,10 +396,10 @@ plt.show()
 # Two layers
 # ----------
 #
-# A line can not part two half moons that reach into each other. So: a layer of 16 neurons, ReLU, a layer of
-# one neuron, sigmoid. The backward pass has nothing new in it. Each function's ``dx`` is the next one's
-# ``dy``, and the code is the forward pass read from the bottom up. Put a finger on each forward line and
-# find its mirror image.
+# A line can not part two half moons that reach into each other. So: a layer of 16 neurons, ReLU, a
+# layer of one neuron, sigmoid. The backward pass has nothing new in it. Each function's ``dx`` is
+# the next one's ``dy``, and the code is the forward pass read from the bottom up. Put a finger on
+# each forward line and find its mirror image.
 
 
 def gradients(theta, x, t):
@@ -418,8 +448,8 @@ print(f"loss with two layers {losses[0]:.4f} -> {losses[-1]:.4f}")
 assert accuracies[0] < 0.92 and accuracies[1] > 0.98
 
 # %%
-# Each hidden neuron is zero on one side of a line and grows on the other; the second layer adds them up,
-# and the boundary may bend at each of those lines.
+# Each hidden neuron is zero on one side of a line and grows on the other; the second layer adds
+# them up, and the boundary may bend at each of those lines.
 
 grid = np.stack(np.meshgrid(np.linspace(-4, 4, 200), np.linspace(-2.6, 2.6, 200)), axis=-1)
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
@@ -433,8 +463,8 @@ axes[0].legend(fontsize=11, loc="lower left")
 plt.show()
 
 # %%
-# The package's layers, from the same start and with the same steps, arrive at the same weights. From here
-# on we use them; you know what is inside.
+# The package's layers, from the same start and with the same steps, arrive at the same weights.
+# From here on we use them; you know what is inside.
 
 network = Sequential([Dense(2, 16, rng=rng), ReLU(), Dense(16, 1, rng=rng), Sigmoid()])
 network.convert(lambda array: array.astype(np.float64))
@@ -448,15 +478,17 @@ for _ in range(2000):
 for by_hand, by_package in zip(theta, network.params.values()):
     np.testing.assert_allclose(by_hand, by_package, rtol=1e-6, atol=1e-8)
 print("the same weights after 2000 steps:", ", ".join(network.params))
-print("and the gradients pass the check of the next tutorial:", check_layer(network, x[:5]).passed())
+print(
+    "and the gradients pass the check of the next tutorial:", check_layer(network, x[:5]).passed()
+)
 
 # %%
 # Check yourself
 # --------------
 #
-# *Exercise.* A layer that writes a code and reads it back with the same weights: :math:`y = x\, W\, W^T`,
-# with ``x`` (N, D) and ``W`` (D, M). Write ``dW`` as a function of ``x``, ``W`` and ``dy`` (N, D). One
-# warning: :math:`W` is there twice.
+# *Exercise.* A layer that writes a code and reads it back with the same weights: :math:`y = x\, W\,
+# W^T`, with ``x`` (N, D) and ``W`` (D, M). Write ``dW`` as a function of ``x``, ``W`` and ``dy``
+# (N, D). One warning: :math:`W` is there twice.
 
 your_answer = None  # lambda x, W, dy: ...
 
@@ -467,10 +499,16 @@ def check(answer):
     x, W, dy = rng.standard_normal((5, 4)), rng.standard_normal((4, 3)), rng.standard_normal((5, 4))
     said = answer(x, W, dy)
     true = numerical_gradient(lambda W: float((x @ W @ W.T * dy).sum()), W.copy())
-    assert np.shape(said) == W.shape, f"dW must have the shape of W, {W.shape}; yours is {np.shape(said)}"
+    assert np.shape(said) == W.shape, (
+        f"dW must have the shape of W, {W.shape}; yours is {np.shape(said)}"
+    )
     for path in (x.T @ dy @ W, dy.T @ x @ W):
-        assert not np.allclose(said, path), "that is the way through one W; there is another, and they add"
-    np.testing.assert_allclose(said, true, rtol=1e-6, err_msg="the shape is right, the numbers are not")
+        assert not np.allclose(said, path), (
+            "that is the way through one W; there is another, and they add"
+        )
+    np.testing.assert_allclose(
+        said, true, rtol=1e-6, err_msg="the shape is right, the numbers are not"
+    )
     print("Right: it agrees with the differences.")
 
 
@@ -480,16 +518,16 @@ else:
     check(your_answer)
 
 # %%
-# *Worked answer.* Name the middle: :math:`h = x W_a` and :math:`y = h W_b^T`, as if the two were different
-# arrays. The second is a dense layer whose weights are :math:`W_b^T`, so the gradient of :math:`W_b^T` is
-# :math:`h^T dy`, and that of :math:`W_b` its transpose, :math:`dy^T h = dy^T x W`. What goes further down
-# is :math:`dh = dy\, W_b`, and the first layer has :math:`x^T dh = x^T dy\, W`. Moving :math:`W` moves
-# both, so the loss changes by the sum of what each would do.
+# *Worked answer.* Name the middle: :math:`h = x W_a` and :math:`y = h W_b^T`, as if the two were
+# different arrays. The second is a dense layer whose weights are :math:`W_b^T`, so the gradient of
+# :math:`W_b^T` is :math:`h^T dy`, and that of :math:`W_b` its transpose, :math:`dy^T h = dy^T x W`.
+# What goes further down is :math:`dh = dy\, W_b`, and the first layer has :math:`x^T dh = x^T dy\,
+# W`. Moving :math:`W` moves both, so the loss changes by the sum of what each would do.
 
 check(lambda x, W, dy: x.T @ dy @ W + dy.T @ x @ W)
 
 # %%
-# Both terms have the right shape, so the shapes argument could not have told you that there are two. Keep
-# this rule: *where a value is used twice, its gradients add.* In DANN the features are used twice, by the
-# label head and by the domain head, and their gradients add. That is the whole of ``dann.step``, but for
-# one sign, which is tutorial 04.
+# Both terms have the right shape, so the shapes argument could not have told you that there are
+# two. Keep this rule: *where a value is used twice, its gradients add.* In DANN the features are
+# used twice, by the label head and by the domain head, and their gradients add. That is the whole
+# of ``dann.compute_gradients``, but for one sign, which is tutorial 04.

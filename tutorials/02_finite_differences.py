@@ -2,8 +2,9 @@ r"""
 Finite differences
 ==================
 
-Afterwards you can test any backward pass against its forward pass, choose the width of the difference and the
-tolerance for a reason, tell a bug from a kink, and name what such a test can not see.
+Afterwards you can test any backward pass against its forward pass, choose the width of the
+difference and the tolerance for a reason, tell a bug from a kink, and name what such a test can not
+see.
 
 """
 
@@ -11,19 +12,25 @@ tolerance for a reason, tell a bug from a kink, and name what such a test can no
 # Why check at all
 # ----------------
 #
-# Here is the network of the last tutorial with one layer more, on the same two moons. The layer in the
-# middle has a bug in its backward pass: somebody forgot to transpose. *Predict:* will it learn, and will
-# you see that something is wrong?
+# Here is the network of the last tutorial with one layer more, on the same two moons. The layer in
+# the middle has a bug in its backward pass: somebody forgot to transpose. *Predict:* will it learn,
+# and will you see that something is wrong?
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from minidann.data import make_moons_pair
+from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
 from minidann.nn import BatchNorm, Dense, Layer, ReLU, Sequential, Sigmoid, gradcheck
-from minidann.nn.gradcheck import TOLERANCE, check_layer, check_loss, numerical_gradient, relative_error
+from minidann.nn.gradcheck import (
+    TOLERANCE,
+    check_layer,
+    check_loss,
+    numerical_gradient,
+    relative_error,
+)
 from minidann.nn.losses import softmax_cross_entropy
 from minidann.nn.optimizers import SGD
-from minidann.plots import BLUE, GREEN, GREY, ORANGE
 
 
 class NoTranspose(Dense):
@@ -54,12 +61,17 @@ def train_with(middle, seed, steps=400):
 
 runs = {kind: [train_with(kind, seed) for seed in range(5)] for kind in (Dense, NoTranspose)}
 for kind, results in runs.items():
-    print(f"{kind.__name__:<12} accuracy with five seeds:", *(f"{accuracy:.3f}" for accuracy, _ in results))
+    print(
+        f"{kind.__name__:<12} accuracy with five seeds:",
+        *(f"{accuracy:.3f}" for accuracy, _ in results),
+    )
 
 figure, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
 for kind, style, colour in ((Dense, "-", BLUE), (NoTranspose, "--", ORANGE)):
     for seed, (_, losses) in enumerate(runs[kind]):
-        axis.semilogy(losses, style, color=colour, lw=1.5, label=kind.__name__ if seed == 0 else None)
+        axis.semilogy(
+            losses, style, color=colour, lw=1.5, label=kind.__name__ if seed == 0 else None
+        )
 axis.set_xlabel("step", fontsize=12)
 axis.set_ylabel("loss", fontsize=12)
 axis.legend(fontsize=12)
@@ -71,16 +83,17 @@ assert all(accuracy > 0.99 for results in runs.values() for accuracy, _ in resul
 assert all(1.2 < ratio < 4 for ratio in worse)
 
 # %%
-# It learns, and every point is classified rightly. The layer below receives a wrong gradient, but the
-# layers above it make do. All that shows, seed by seed, is a loss that falls more slowly, and who would have
-# known how fast it ought to fall? On a harder problem you would look for the cause in the learning rate, the data,
-# the idea. A check that compares the backward pass with the forward pass finds it at once.
+# It learns, and every point is classified rightly. The layer below receives a wrong gradient, but
+# the layers above it make do. All that shows, seed by seed, is a loss that falls more slowly, and
+# who would have known how fast it ought to fall? On a harder problem you would look for the cause
+# in the learning rate, the data, the idea. A check that compares the backward pass with the forward
+# pass finds it at once.
 #
 # One side or both?
 # -----------------
 #
-# A derivative is a limit of differences. A computer can not take the limit, but it can take a small step
-# :math:`\varepsilon`. Taylor's series says what that costs:
+# A derivative is a limit of differences. A computer can not take the limit, but it can take a small
+# step :math:`\varepsilon`. Taylor's series says what that costs:
 #
 # .. math::
 #
@@ -97,8 +110,8 @@ assert all(1.2 < ratio < 4 for ratio in worse)
 #    \text{central:}\quad \frac{f(x + \varepsilon) - f(x - \varepsilon)}{2 \varepsilon}
 #    = f'(x) + \tfrac{1}{6} \varepsilon^2 f'''(x) + \dots
 #
-# In the central form :math:`f(x)` and :math:`f''(x)` cancel. *Predict:* if :math:`\varepsilon` is made ten
-# times smaller, by what factor does the error of each form fall?
+# In the central form :math:`f(x)` and :math:`f''(x)` cancel. *Predict:* if :math:`\varepsilon` is
+# made ten times smaller, by what factor does the error of each form fall?
 
 
 def one_sided(f, x, epsilon):
@@ -116,17 +129,18 @@ for epsilon in (1e-1, 1e-2, 1e-3):
     np.testing.assert_allclose(errors, promised, rtol=0.05)
 
 # %%
-# By 10 and by 100, as the series promises. The central form costs one more evaluation for each number and
-# is worth it.
+# By 10 and by 100, as the series promises. The central form costs one more evaluation for each
+# number and is worth it.
 #
 # Which epsilon?
 # --------------
 #
-# So, the smaller the better? A computer's numbers have a last digit. :math:`f` is known only to about
-# :math:`u |f|`, with :math:`u = 1.1 \cdot 10^{-16}` in float64 and :math:`6 \cdot 10^{-8}` in float32. The
-# difference of two values that are nearly equal keeps that error, and the division by :math:`\varepsilon`
-# makes it large: about :math:`u |f| / \varepsilon`. One error falls with :math:`\varepsilon`, the other
-# grows. On paper with logarithms on both axes each is a straight line.
+# So, the smaller the better? A computer's numbers have a last digit. :math:`f` is known only to
+# about :math:`u |f|`, with :math:`u = 1.1 \cdot 10^{-16}` in float64 and :math:`6 \cdot 10^{-8}` in
+# float32. The difference of two values that are nearly equal keeps that error, and the division by
+# :math:`\varepsilon` makes it large: about :math:`u |f| / \varepsilon`. One error falls with
+# :math:`\varepsilon`, the other grows. On paper with logarithms on both axes each is a straight
+# line.
 
 epsilons = 10.0 ** np.arange(-13, 0.1, 0.25)
 points = np.linspace(0.5, 1.5, 200)
@@ -147,15 +161,23 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained", sharey
 for axis, dtype, u in zip(axes, (np.float64, np.float32), (2.0**-53, 2.0**-24)):
     axis.loglog(epsilons, errors[one_sided, dtype], "o", color=BLUE, ms=5, label="one-sided")
     axis.loglog(epsilons, errors[central, dtype], "^", color=ORANGE, ms=5, label="central")
-    axis.loglog(epsilons, epsilons / 2, ":", color=BLUE, lw=1.5, label=r"truncation $\varepsilon/2$")
-    axis.loglog(epsilons, epsilons**2 / 6, "--", color=ORANGE, lw=1.5, label=r"truncation $\varepsilon^2/6$")
+    axis.loglog(
+        epsilons, epsilons / 2, ":", color=BLUE, lw=1.5, label=r"truncation $\varepsilon/2$"
+    )
+    axis.loglog(
+        epsilons, epsilons**2 / 6, "--", color=ORANGE, lw=1.5, label=r"truncation $\varepsilon^2/6$"
+    )
     axis.loglog(epsilons, u / epsilons, "-", color=GREY, lw=1.5, label=r"rounding $u/\varepsilon$")
-    axis.axvline(1e-5, color=GREEN, lw=6, alpha=0.25, label=r"$\varepsilon = 10^{-5}$, as in gradcheck")
+    axis.axvline(
+        1e-5, color=GREEN, lw=6, alpha=0.25, label=r"$\varepsilon = 10^{-5}$, as in gradcheck"
+    )
     axis.set(xlabel=r"$\varepsilon$", title=dtype.__name__, ylim=(1e-13, 10))
     axis.xaxis.label.set_size(13)
     axis.grid(alpha=0.3)
 axes[0].set_ylabel("relative error", fontsize=12)
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=11)
+figure.legend(
+    *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=11
+)
 plt.show()
 
 
@@ -175,10 +197,13 @@ for name, value in slopes.items():
 np.testing.assert_allclose(list(slopes.values()), [1, 2, -1], atol=0.1)
 for (rule, dtype), values in errors.items():
     best = epsilons[values.argmin()]
-    print(f"{rule.__name__:>9} {dtype.__name__}: best at eps = {best:.0e}, error {values.min():.0e}")
+    print(
+        f"{rule.__name__:>9} {dtype.__name__}: best at eps = {best:.0e}, error {values.min():.0e}"
+    )
 
 # %%
-# The best :math:`\varepsilon` lies where the lines cross. For the central form, up to factors near 1,
+# The best :math:`\varepsilon` lies where the lines cross. For the central form, up to factors near
+# 1,
 #
 # .. math::
 #
@@ -186,11 +211,12 @@ for (rule, dtype), values in errors.items():
 #    \quad\Rightarrow\quad
 #    \varepsilon = u^{1/3}, \quad \text{error } u^{2/3}
 #
-# and for the one-sided form :math:`\varepsilon = u^{1/2}`, error :math:`u^{1/2}`. In float64 the central
-# form is best at about :math:`5 \cdot 10^{-6}`, with ten or eleven correct digits; the one-sided form has
-# eight at best. The package takes :math:`10^{-5}`. In float32 four or five digits is all there is, and
-# :math:`10^{-5}` would be a bad choice. On the far left of that panel :math:`x + \varepsilon` rounds to
-# :math:`x`, the difference is 0 and all is lost. Hence the rule: *train in float32, check in float64*.
+# and for the one-sided form :math:`\varepsilon = u^{1/2}`, error :math:`u^{1/2}`. In float64 the
+# central form is best at about :math:`5 \cdot 10^{-6}`, with ten or eleven correct digits; the
+# one-sided form has eight at best. The package takes :math:`10^{-5}`. In float32 four or five
+# digits is all there is, and :math:`10^{-5}` would be a bad choice. On the far left of that panel
+# :math:`x + \varepsilon` rounds to :math:`x`, the difference is 0 and all is lost. Hence the rule:
+# *train in float32, check in float64*.
 
 for dtype, u in ((np.float64, 2.0**-53), (np.float32, 2.0**-24)):
     for rule, root in ((one_sided, 1 / 2), (central, 1 / 3)):
@@ -204,20 +230,21 @@ assert numerical_gradient.__defaults__ == (1e-5,), "the epsilon of the package"
 # A layer has many outputs
 # ------------------------
 #
-# Differences are for a function with one value. A layer's ``y`` is an array. So a loss is made up: choose
-# any array :math:`R` in the shape of ``y`` and let
+# Differences are for a function with one value. A layer's ``y`` is an array. So a loss is made up:
+# choose any array :math:`R` in the shape of ``y`` and let
 #
 # .. math:: L = \sum y \odot R \qquad\text{so that}\qquad \frac{\partial L}{\partial y} = R
 #
-# Then ``backward(R)`` must return :math:`\partial L / \partial x`, and differences of :math:`L` say whether
-# it does.
+# Then ``backward(R)`` must return :math:`\partial L / \partial x`, and differences of :math:`L` say
+# whether it does.
 #
-# Which :math:`R`? The obvious choice is ones: :math:`L` is the sum of all outputs. Let us see it fail. Here
-# is batch-norm, which brings every column to mean 0 and standard deviation 1 (the result is called ``xhat``),
-# with a bug that people really make: the backward pass knows that the mean depends on ``x``, and forgets that
-# the standard deviation does. The correct line is in ``minidann/nn/batchnorm.py``, and tutorial 08 derives it.
-# And here is the softmax, which makes each row sum to 1; its derivative is in tutorial 03. For now look at the
-# two only from outside: does ``backward`` agree with the differences?
+# Which :math:`R`? The obvious choice is ones: :math:`L` is the sum of all outputs. Let us see it
+# fail. Here is batch-norm, which brings every column to mean 0 and standard deviation 1 (the result
+# is called ``xhat``), with a bug that people really make: the backward pass knows that the mean
+# depends on ``x``, and forgets that the standard deviation does. The correct line is in
+# ``minidann/nn/batchnorm.py``, and tutorial 08 derives it. And here is the softmax, which makes
+# each row sum to 1; its derivative is in tutorial 03. For now look at the two only from outside:
+# does ``backward`` agree with the differences?
 
 
 class CarelessBatchNorm(BatchNorm):
@@ -255,7 +282,10 @@ def compare(layer, x, upstream):
     loss(x)
     by_backward = layer.backward(upstream)
     by_differences = numerical_gradient(loss, x)
-    return [np.abs(values).max() for values in (by_backward, by_differences, by_backward - by_differences)]
+    return [
+        np.abs(values).max()
+        for values in (by_backward, by_differences, by_backward - by_differences)
+    ]
 
 
 rng = np.random.default_rng(0)
@@ -270,14 +300,14 @@ for layer in layers:
         print(f"{type(layer).__name__:<18} {name:<9} {row[0]:>9.1e} {row[1]:>12.1e} {row[2]:>9.1e}")
 
 # %%
-# With ones, all four agree with their differences, two of them wrongly. The reason is in the forward pass.
-# The columns of a batch-norm sum to a constant, and so do the rows of a softmax. Their sum does not move,
-# whatever ``x`` does. The true gradient is zero, and both bugs leave zero alone: each has a factor
-# ``dy - mean(dy)``, which is zero for ones.
+# With ones, all four agree with their differences, two of them wrongly. The reason is in the
+# forward pass. The columns of a batch-norm sum to a constant, and so do the rows of a softmax.
+# Their sum does not move, whatever ``x`` does. The true gradient is zero, and both bugs leave zero
+# alone: each has a factor ``dy - mean(dy)``, which is zero for ones.
 #
-# With a random :math:`R` the right ones agree to many digits and the bugs stand out. The true gradient is a
-# linear function of :math:`R`, and so is the wrong one. If they differ at all, they agree only on a thin
-# set of :math:`R`, which random numbers do not hit.
+# With a random :math:`R` the right ones agree to many digits and the bugs stand out. The true
+# gradient is a linear function of :math:`R`, and so is the wrong one. If they differ at all, they
+# agree only on a thin set of :math:`R`, which random numbers do not hit.
 
 for (name, upstream), (_, _, apart) in table.items():
     caught = apart > 1e-3
@@ -288,15 +318,15 @@ print("ones caught no bug, random caught both")
 # How far is too far?
 # -------------------
 #
-# The differences have an error of their own, so "equal" needs a tolerance. An absolute one is useless: a
-# gradient may well be of the size :math:`10^{-6}`, and then :math:`10^{-7}` would pass one that is wrong by
-# a tenth. So the distance is taken relative to the gradients themselves. For a gradient :math:`a` by
-# backward and :math:`n` by differences, both arrays,
+# The differences have an error of their own, so "equal" needs a tolerance. An absolute one is
+# useless: a gradient may well be of the size :math:`10^{-6}`, and then :math:`10^{-7}` would pass
+# one that is wrong by a tenth. So the distance is taken relative to the gradients themselves. For a
+# gradient :math:`a` by backward and :math:`n` by differences, both arrays,
 #
 # .. math:: \text{error} = \frac{\max |a - n|}{\max(\max |a|, \max |n|)}
 #
-# A gradient that is zero in truth, as that of a bias in front of a batch-norm, has no relative error worth
-# the name: judge it by its size.
+# A gradient that is zero in truth, as that of a bias in front of a batch-norm, has no relative
+# error worth the name: judge it by its size.
 #
 # Otherwise the number is more than a verdict. It hints at the mistake:
 
@@ -314,8 +344,9 @@ for what, a in hints.items():
 np.testing.assert_allclose([relative_error(a, n) for a in hints.values()], [2, 1, 0.5, 0.5, 0.75])
 
 # %%
-# Exactly 2 is a sign, exactly 1 a gradient that is missing, 1 - 1/N a mean where a sum belongs or the other
-# way round, 1/2 a factor of 2 too many or too few. Other bugs give other numbers: 1.1 or 1.5 hints at nothing.
+# Exactly 2 is a sign, exactly 1 a gradient that is missing, 1 - 1/N a mean where a sum belongs or
+# the other way round, 1/2 a factor of 2 too many or too few. Other bugs give other numbers: 1.1 or
+# 1.5 hints at nothing.
 #
 # Plant a bug and catch it
 # ------------------------
@@ -347,18 +378,24 @@ class MeanForSum(Dense):
 
 x = rng.standard_normal((5, 3))
 print(f"{'':<12} {'x':>8} {'W':>8} {'b':>8}")
-for kind, guilty in ((Dense, ""), (WrongSign, "x"), (NoTranspose, "x"), (NoSum, "b"), (MeanForSum, "W")):
+for kind, guilty in (
+    (Dense, ""),
+    (WrongSign, "x"),
+    (NoTranspose, "x"),
+    (NoSum, "b"),
+    (MeanForSum, "W"),
+):
     report = check_layer(kind(3, 3, rng=rng), x)
     print(f"{kind.__name__:<12}", *(f"{error:>8.2g}" for error in report.errors.values()))
     assert {name for name, error in report.errors.items() if error > TOLERANCE} == set(guilty)
 
 # %%
-# Each is caught, and the name of the gradient leads to the line. ``NoTranspose`` shows again why the sizes
-# should differ: with ``Dense(4, 3)`` it could not even run.
+# Each is caught, and the name of the gradient leads to the line. ``NoTranspose`` shows again why
+# the sizes should differ: with ``Dense(4, 3)`` it could not even run.
 #
-# A loss is checked in the same way. Its value is one number already and needs no :math:`R`. The most common
-# bug of all: the loss is a mean, its gradient that of the sum. (The loss here is that of the next tutorial;
-# *logits* is the name of the numbers it is given.)
+# A loss is checked in the same way. Its value is one number already and needs no :math:`R`. The
+# most common bug of all: the loss is a mean, its gradient that of the sum. (The loss here is that
+# of the next tutorial; *logits* is the name of the numbers it is given.)
 
 
 def forgetful(logits, labels):
@@ -368,7 +405,9 @@ def forgetful(logits, labels):
 
 
 logits, labels = rng.standard_normal((5, 4)), rng.integers(0, 4, 5)
-right, wrong = (check_loss(loss, logits, labels).largest for loss in (softmax_cross_entropy, forgetful))
+right, wrong = (
+    check_loss(loss, logits, labels).largest for loss in (softmax_cross_entropy, forgetful)
+)
 print(f"softmax_cross_entropy {right:.0e}, without its 1/N {wrong:.2f}, which is 1 - 1/5")
 assert right < TOLERANCE and np.isclose(wrong, 1 - 1 / 5)
 
@@ -376,9 +415,9 @@ assert right < TOLERANCE and np.isclose(wrong, 1 - 1 / 5)
 # Where to put the tolerance
 # --------------------------
 #
-# Measure. Here are the errors of every layer and loss of the package as it is; the same with a mistake of
-# one per cent in each gradient, a small mistake as mistakes go; and with a forgotten sign. The tolerance of
-# the package must lie in the gap.
+# Measure. Here are the errors of every layer and loss of the package as it is; the same with a
+# mistake of one per cent in each gradient, a small mistake as mistakes go; and with a forgotten
+# sign. The tolerance of the package must lie in the gap.
 
 
 def off_by_a_percent(gradient, upstream):
@@ -404,7 +443,9 @@ axis.axvline(TOLERANCE, color="black", ls="--")
 axis.text(TOLERANCE * 1.3, 0.35, "tolerance", fontsize=12)
 axis.set_yticks(range(3), found, fontsize=12)
 axis.set_ylim(-0.5, 2.5)
-axis.set_xlabel("largest relative error; a marker for each layer or loss, some coincide", fontsize=12)
+axis.set_xlabel(
+    "largest relative error; a marker for each layer or loss, some coincide", fontsize=12
+)
 axis.grid(alpha=0.3)
 plt.show()
 
@@ -417,8 +458,8 @@ assert min(found["1 % too large"]) > TOLERANCE * 1000, "and of 1000 above"
 # Kinks
 # -----
 #
-# A ReLU has no derivative at 0. If ``x`` is nearer to 0 than :math:`\varepsilon`, the two ends of the
-# difference lie on different sides of the kink, and it measures neither slope.
+# A ReLU has no derivative at 0. If ``x`` is nearer to 0 than :math:`\varepsilon`, the two ends of
+# the difference lie on different sides of the kink, and it measures neither slope.
 
 near = np.linspace(-3e-5, 3e-5, 601)
 relu = ReLU()
@@ -437,13 +478,13 @@ apart = np.abs(by_backward - by_differences) > 1e-6
 assert (apart <= (np.abs(near) <= 1.001e-5)).all(), "they part only within epsilon of the kink"
 
 # %%
-# Nothing is wrong there but the check. So keep its inputs away from kinks: draw numbers and drop those near
-# 0, or use :func:`minidann.nn.gradcheck.away_from_kinks`. Max-pooling has the same trouble where two values
-# are nearly equal.
+# Nothing is wrong there but the check. So keep its inputs away from kinks: draw numbers and drop
+# those near 0, or use :func:`minidann.nn.gradcheck.away_from_kinks`. Max-pooling has the same
+# trouble where two values are nearly equal.
 #
-# In a deep network you can not choose the inputs of a ReLU. How then is a kink told from a bug? By another
-# :math:`\varepsilon`. A kink's error vanishes as soon as :math:`\varepsilon` is smaller than the distance
-# to it. A bug stays.
+# In a deep network you can not choose the inputs of a ReLU. How then is a kink told from a bug? By
+# another :math:`\varepsilon`. A kink's error vanishes as soon as :math:`\varepsilon` is smaller
+# than the distance to it. A bug stays.
 
 
 class LeakyBackward(ReLU):
@@ -467,8 +508,8 @@ assert all(bug > 1e-2 for _, bug in table.values())
 # What the check can not see
 # --------------------------
 #
-# It compares backward with forward. If both are wrong together, they agree. Here is a dense layer that
-# subtracts its bias, consistently:
+# It compares backward with forward. If both are wrong together, they agree. Here is a dense layer
+# that subtracts its bias, consistently:
 
 
 class SubtractsBias(Dense):
@@ -486,8 +527,8 @@ print("the wrong layer passes:", report.passed())
 assert report.passed()
 
 # %%
-# So the forward pass needs tests of its own, against numbers worked out in another way. And one layer's
-# backward pass is *meant* not to be its derivative: the reversal of tutorial 04 returns
+# So the forward pass needs tests of its own, against numbers worked out in another way. And one
+# layer's backward pass is *meant* not to be its derivative: the reversal of tutorial 04 returns
 # :math:`-\lambda\, dy`. There the check must be told what to expect.
 #
 # Check yourself
@@ -497,9 +538,9 @@ assert report.passed()
 #
 # .. math:: f''(x) \approx \frac{f(x + \varepsilon) - 2 f(x) + f(x - \varepsilon)}{\varepsilon^2}
 #
-# Truncation costs about :math:`\varepsilon^2`. Which power of ten is the best :math:`\varepsilon` in
-# float64: is it :math:`10^{-8}`, :math:`10^{-7}`, ... or :math:`10^{-1}`? Balance truncation and rounding
-# first, then answer.
+# Truncation costs about :math:`\varepsilon^2`. Which power of ten is the best :math:`\varepsilon`
+# in float64: is it :math:`10^{-8}`, :math:`10^{-7}`, ... or :math:`10^{-1}`? Balance truncation and
+# rounding first, then answer.
 
 your_answer = None  # the exponent, e.g. -8
 
@@ -528,16 +569,16 @@ else:
 
 # %%
 # *Worked answer.* Rounding leaves about :math:`u` in the numerator, and the division is by
-# :math:`\varepsilon^2` now: :math:`\varepsilon^2 = u / \varepsilon^2`, so
-# :math:`\varepsilon = u^{1/4} = 10^{-4}`, with an error near :math:`u^{1/2} = 10^{-8}`. The habit of
-# :math:`10^{-5}` would lose two digits.
+# :math:`\varepsilon^2` now: :math:`\varepsilon^2 = u / \varepsilon^2`, so :math:`\varepsilon =
+# u^{1/4} = 10^{-4}`, with an error near :math:`u^{1/2} = 10^{-8}`. The habit of :math:`10^{-5}`
+# would lose two digits.
 
 check(-4)
 assert error_of_second(-5) > 30 * error_of_second(-4)
 
 # %%
-# *Exercise 2.* A layer divides each row by its sum: :math:`y_{nk} = x_{nk} / s_n` with
-# :math:`s_n = \sum_j x_{nj}`. Write its backward pass. The check runs your formula through ``check_layer``.
+# *Exercise 2.* A layer divides each row by its sum: :math:`y_{nk} = x_{nk} / s_n` with :math:`s_n =
+# \sum_j x_{nj}`. Write its backward pass. The check runs your formula through ``check_layer``.
 
 your_answer = None  # lambda x, dy: ...
 
@@ -555,7 +596,9 @@ def check(answer):
 
     report = check_layer(Share(), np.random.default_rng(3).uniform(1, 2, (5, 4)))
     error = report.largest
-    assert report.passed(), f"the relative error is {error:.2g}: when x moves, s moves, and with it the row"
+    assert report.passed(), (
+        f"the relative error is {error:.2g}: when x moves, s moves, and with it the row"
+    )
     print(f"Right: the relative error is {error:.0e}.")
 
 
@@ -565,8 +608,8 @@ else:
     check(your_answer)
 
 # %%
-# *Worked answer.* ``x[n, k]`` moves its row in two ways: ``y[n, k]`` directly, by :math:`1 / s_n`, and
-# every ``y[n, j]`` through :math:`s_n`, by :math:`-x_{nj} / s_n^2 = -y_{nj} / s_n`. Add up:
+# *Worked answer.* ``x[n, k]`` moves its row in two ways: ``y[n, k]`` directly, by :math:`1 / s_n`,
+# and every ``y[n, j]`` through :math:`s_n`, by :math:`-x_{nj} / s_n^2 = -y_{nj} / s_n`. Add up:
 #
 # .. math:: dx_{nk} = \frac{1}{s_n} \Big( dy_{nk} - \sum_j dy_{nj}\, y_{nj} \Big)
 
@@ -579,6 +622,7 @@ def backward_of_share(x, dy):
 check(backward_of_share)
 
 # %%
-# With :math:`R` of ones both terms in the bracket would be 1 and ``dx`` zero: the rows sum to 1, as a
-# softmax's do. From now on, every layer you write meets ``check_layer`` before it meets data.
-# ``python -m minidann.nn.gradcheck`` runs it for the whole package, and ``--plant sign`` shows it at work.
+# With :math:`R` of ones both terms in the bracket would be 1 and ``dx`` zero: the rows sum to 1, as
+# a softmax's do. From now on, every layer you write meets ``check_layer`` before it meets data.
+# ``python -m minidann.nn.gradcheck`` runs it for the whole package, and ``--plant sign`` shows it
+# at work.

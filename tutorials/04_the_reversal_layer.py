@@ -2,25 +2,26 @@ r"""
 The reversal layer
 ==================
 
-The whole of domain-adversarial training is one layer of two lines: forward it does nothing, backward it
-multiplies by :math:`-\lambda`. After this tutorial you can say which objective each parameter of the network
-then follows, why the gradient check of tutorial 02 calls this layer wrong, how to check it all the same, and
-why training circles.
+The whole of domain-adversarial training is one layer of two lines: forward it does nothing,
+backward it multiplies by :math:`-\lambda`. After this tutorial you can say which objective each
+parameter of the network then follows, why the gradient check of tutorial 02 calls this layer wrong,
+how to check it all the same, and why training circles.
 
 A network with two heads
 ------------------------
 
-Images, or points, come from two *domains*. For the source we have labels; for the target we have none. Three
-networks share the work (the notation is that of Ganin et al., JMLR 17(59), 2016):
+Images, or points, come from two *domains*. For the source we have labels; for the target we have
+none. Three networks share the work (the notation is that of Ganin et al., JMLR 17(59), 2016):
 
 - the features :math:`f = G_f(x; \theta_f)`,
-- the label head :math:`G_y(f; \theta_y)` with its loss :math:`L_y`, on source rows alone, since only they
-  have labels,
-- the domain head :math:`G_d(f; \theta_d)` with its loss :math:`L_d`, on all rows: did this :math:`f` come
-  from the source (0) or the target (1)?
+- the label head :math:`G_y(f; \theta_y)` with its loss :math:`L_y`, on source rows alone, since
+  only they have labels,
+- the domain head :math:`G_d(f; \theta_d)` with its loss :math:`L_d`, on all rows: did this
+  :math:`f` come from the source (0) or the target (1)?
 
-The domain head should tell the domains apart as well as it can. The features should make that impossible, and
-yet serve the label head. So :math:`L_d` is wanted small by one part of the network and large by another:
+The domain head should tell the domains apart as well as it can. The features should make that
+impossible, and yet serve the label head. So :math:`L_d` is wanted small by one part of the network
+and large by another:
 
 .. math:: E(\theta_f, \theta_y, \theta_d) = L_y(\theta_f, \theta_y) - \lambda\, L_d(\theta_f, \theta_d)
    \qquad \min_{\theta_f, \theta_y}\ \max_{\theta_d}\ E
@@ -30,9 +31,10 @@ yet serve the label head. So :math:`L_d` is wanted small by one part of the netw
 # Two losses pull on one feature
 # ------------------------------
 #
-# Begin with a single source example whose feature is a point :math:`f` in the plane. Each head is one
-# logistic unit: ``z = f @ w`` and ``p = sigmoid(z)``. By tutorial 03 the gradient with respect to its logit
-# is "what was said minus what is true", and by tutorial 01 that goes back through the product:
+# Begin with a single source example whose feature is a point :math:`f` in the plane. Each head is
+# one logistic unit: ``z = f @ w`` and ``p = sigmoid(z)``. By tutorial 03 the gradient with respect
+# to its logit is "what was said minus what is true", and by tutorial 01 that goes back through the
+# product:
 #
 # .. math:: \frac{\partial L_y}{\partial f} = (p_y - 1)\, w_y \quad \text{(its class is 1)} \qquad\qquad
 #    \frac{\partial L_d}{\partial f} = (p_d - 0)\, w_d \quad \text{(its domain is 0)}
@@ -40,18 +42,18 @@ yet serve the label head. So :math:`L_d` is wanted small by one part of the netw
 # The feature moves *against* its gradient. With the reversal that gradient is
 # :math:`\partial L_y / \partial f - \lambda\, \partial L_d / \partial f`.
 #
-# Predict before you run: :math:`w_y` and :math:`w_d` below have a negative product. Where will the feature go
-# for a large :math:`\lambda`, and what becomes of the label loss?
+# Predict before you run: :math:`w_y` and :math:`w_d` below have a negative product. Where will the
+# feature go for a large :math:`\lambda`, and what becomes of the label loss?
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyBboxPatch
 
 from minidann import DANN
+from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
 from minidann.nn import Dense, GradientReversal, ReLU, Sequential, Sigmoid
 from minidann.nn.gradcheck import check_layer, numerical_gradient, relative_error
 from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
-from minidann.plots import BLUE, GREEN, GREY, ORANGE
 
 w_y, w_d = np.array([1.0, 1.5]), np.array([-2.0, 0.5])
 f = np.array([0.3, 0.2])
@@ -82,8 +84,8 @@ print(
 )
 
 # %%
-# Three values of :math:`\lambda`, three sums. Each arrow is drawn in the direction in which it moves the
-# feature.
+# Three values of :math:`\lambda`, three sums. Each arrow is drawn in the direction in which it
+# moves the feature.
 
 
 def draw_pulls(axis, lam):
@@ -104,7 +106,9 @@ def draw_pulls(axis, lam):
         if pull.any():
             axis.annotate("", f + pull, f, arrowprops=style)
     axis.plot(*f, "o", color=BLUE, ms=11, zorder=3)
-    axis.set(xlim=(-2.0, 1.2), ylim=(-1.0, 1.5), aspect="equal", xticks=(-2, -1, 0, 1), yticks=(-1, 0, 1))
+    axis.set(
+        xlim=(-2.0, 1.2), ylim=(-1.0, 1.5), aspect="equal", xticks=(-2, -1, 0, 1), yticks=(-1, 0, 1)
+    )
     axis.set_title(rf"$\lambda = {lam:g}$", fontsize=17)
     axis.set_xlabel("$f_1$", fontsize=15)
     axis.tick_params(labelsize=13)
@@ -126,19 +130,20 @@ figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=15, 
 plt.show()
 
 # %%
-# The label loss pulls the feature away from its boundary, into class 1. The reversed domain loss pulls it
-# over the domain boundary, to where the domain head takes it for a target. Here the two disagree, and the
-# weight :math:`\lambda` decides.
+# The label loss pulls the feature away from its boundary, into class 1. The reversed domain loss
+# pulls it over the domain boundary, to where the domain head takes it for a target. Here the two
+# disagree, and the weight :math:`\lambda` decides.
 #
-# How much may :math:`\lambda` be before the label loss gets worse? A small step :math:`-\mu g` changes
-# :math:`L_y` by :math:`-\mu\, g^T\, \partial L_y / \partial f` to first order, so it gets worse when
+# How much may :math:`\lambda` be before the label loss gets worse? A small step :math:`-\mu g`
+# changes :math:`L_y` by :math:`-\mu\, g^T\, \partial L_y / \partial f` to first order, so it gets
+# worse when
 #
 # .. math:: \Big\| \frac{\partial L_y}{\partial f} \Big\|^2 < \lambda\,
 #    \Big(\frac{\partial L_d}{\partial f}\Big)^T \frac{\partial L_y}{\partial f}
 #
-# For gradients that do not disagree (product zero or less) no :math:`\lambda` does this harm. A single
-# feature that is moved freely has no other way out. A *network* does: it can turn its features so that the
-# domain's direction is no longer among them. Tutorial 05 shows this happen.
+# For gradients that do not disagree (product zero or less) no :math:`\lambda` does this harm. A
+# single feature that is moved freely has no other way out. A *network* does: it can turn its
+# features so that the domain's direction is no longer among them. Tutorial 05 shows this happen.
 
 critical = dLy_df @ dLy_df / (dLy_df @ dLd_df)
 for lam in (0.9 * critical, 1.1 * critical):
@@ -151,10 +156,10 @@ for lam in (0.9 * critical, 1.1 * critical):
 # The graph
 # ---------
 #
-# Now the same with all three networks in place. Forward everything runs along the black arrows. Backward each
-# loss sends its gradient down the dashed ones; in the box :math:`R_\lambda` one of them turns its sign, and
-# at :math:`f` the two are added, because :math:`f` feeds both heads (the chain rule for a value that is used
-# twice).
+# Now the same with all three networks in place. Forward everything runs along the black arrows.
+# Backward each loss sends its gradient down the dashed ones; in the box :math:`R_\lambda` one of
+# them turns its sign, and at :math:`f` the two are added, because :math:`f` feeds both heads (the
+# chain rule for a value that is used twice).
 
 
 def box(axis, x, y, text, face, colour="black"):
@@ -177,7 +182,13 @@ def backward(axis, start, end, colour, text, at):
 
 figure, axis = plt.subplots(figsize=(12, 5.6), layout="constrained")
 top, bottom, up = 1.5, -1.5, 0.13
-boxes = {"$x$": (0, 0), "$G_f$": (1.9, 0), "$f$": (4.2, 0), "$G_y$": (7.9, top), "$L_y$": (10.3, top)}
+boxes = {
+    "$x$": (0, 0),
+    "$G_f$": (1.9, 0),
+    "$f$": (4.2, 0),
+    "$G_y$": (7.9, top),
+    "$L_y$": (10.3, top),
+}
 boxes |= {r"$R_\lambda$": (6.2, bottom), "$G_d$": (8.4, bottom), "$L_d$": (10.3, bottom)}
 for text, (x, y) in boxes.items():
     dark = text.startswith("$R")
@@ -204,29 +215,41 @@ down = r"\partial L_d / \partial f"
 backward(axis, (9.8, top - up), (8.4, top - up), GREEN, "", (0, 0))
 backward(axis, (7.4, top - up), (4.72, 0.02), GREEN, r"$\partial L_y / \partial f$", (6.6, 0.38))
 backward(axis, (9.8, bottom - up), (8.9, bottom - up), ORANGE, "", (0, 0))
-backward(axis, (7.9, bottom - up), (6.7, bottom - up), ORANGE, rf"$+\,{down}$", (7.45, bottom - 0.5))
+backward(
+    axis, (7.9, bottom - up), (6.7, bottom - up), ORANGE, rf"$+\,{down}$", (7.45, bottom - 0.5)
+)
 backward(axis, (5.62, bottom + 0.2), (4.42, -0.4), BLUE, rf"$-\lambda\,{down}$", (4.2, -1.1))
 total = rf"$\partial L_y / \partial f \,-\, \lambda\,{down}$"
 backward(axis, (3.7, -up), (2.4, -up), "black", total, (2.2, -1.35))
-axis.annotate("", (3.05, -0.22), (2.4, -1.08), arrowprops={"arrowstyle": "-", "color": GREY, "lw": 1})
+axis.annotate(
+    "", (3.05, -0.22), (2.4, -1.08), arrowprops={"arrowstyle": "-", "color": GREY, "lw": 1}
+)
 axis.text(5.95, bottom - 0.62, "turns the sign", fontsize=13, ha="center", va="center")
-axis.text(2.75, 1.75, "solid: forward\ndashed: backward", fontsize=15, ha="center", va="center", color=GREY)
+axis.text(
+    2.75,
+    1.75,
+    "solid: forward\ndashed: backward",
+    fontsize=15,
+    ha="center",
+    va="center",
+    color=GREY,
+)
 axis.set(xlim=(-0.6, 10.9), ylim=(-2.4, 2.4))
 axis.axis("off")
 plt.show()
 
 # %%
-# There is no arrow back from :math:`G_f` to :math:`x`: data are not trained. And note where the box stands.
-# Below it, towards the features, the sign is turned; above it, in :math:`\theta_d`, it is not. The domain
-# head descends its loss like any classifier.
+# There is no arrow back from :math:`G_f` to :math:`x`: data are not trained. And note where the box
+# stands. Below it, towards the features, the sign is turned; above it, in :math:`\theta_d`, it is
+# not. The domain head descends its loss like any classifier.
 #
 # The layer, and what each part of the network follows
 # ----------------------------------------------------
 #
 # .. math:: R_\lambda(f) = f \qquad\qquad \text{backward:}\quad df = -\lambda\, dy
 #
-# No function has this pair for value and derivative; the paper calls it a pseudo-function. The code says it
-# all:
+# No function has this pair for value and derivative; the paper calls it a pseudo-function. The code
+# says it all:
 
 x, dy = np.array([[1.0, 2.0]]), np.array([[10.0, -4.0]])
 reversal = GradientReversal(lam=0.5)
@@ -247,9 +270,9 @@ np.testing.assert_array_equal(reversal.backward(dy), -0.5 * dy)
 # The naive check fails
 # ---------------------
 #
-# Tutorial 02 asks of every layer that its ``backward`` equal the differences of its ``forward``. Predict the
-# relative error, :math:`\max|a - n| / \max(|a|, |n|)`, for a reversal with :math:`\lambda = 0.7`. The
-# analytic :math:`a` is :math:`-0.7` times the numerical :math:`n`.
+# Tutorial 02 asks of every layer that its ``backward`` equal the differences of its ``forward``.
+# Predict the relative error, :math:`\max|a - n| / \max(|a|, |n|)`, for a reversal with
+# :math:`\lambda = 0.7`. The analytic :math:`a` is :math:`-0.7` times the numerical :math:`n`.
 
 x = np.random.default_rng(0).standard_normal((5, 4))
 naive = check_layer(GradientReversal(0.7), x)
@@ -259,8 +282,8 @@ assert abs(naive.largest - 1.7) < 1e-6 and not naive.passed()
 # %%
 # 1.7, that is :math:`(0.7 + 1) / 1`: "wrong" by more than the gradient itself, and rightly so, for
 # ``backward`` is *not* the derivative of ``forward``. The check is mended by saying what we want:
-# :math:`-\lambda` times the derivative. Then it is as sharp as ever: it notices a reversal that lost its
-# sign.
+# :math:`-\lambda` times the derivative. Then it is as sharp as ever: it notices a reversal that
+# lost its sign.
 
 
 class ForgottenSign(GradientReversal):
@@ -274,7 +297,8 @@ print("told what to expect:       ", told.errors, "\nthe same, sign forgotten:  
 assert told.passed() and not planted.passed()
 
 # %%
-# Now the whole network. A small one in float64, with smooth units so that no kink spoils the differences.
+# Now the whole network. A small one in float64, with smooth units so that no kink spoils the
+# differences.
 
 
 def small_dann(seed=1):
@@ -292,22 +316,24 @@ dann, LAM = small_dann(), 0.7
 
 
 def objective(dann, of_label, of_domain):
-    """of_label L_y + of_domain L_d as ``dann.step`` reports them; only gradients depend on its lam."""
-    losses = dann.step(x_source, y_source, x_target, LAM)
+    """of_label L_y + of_domain L_d as ``dann.compute_gradients`` reports them; only gradients depend on its lam."""
+    losses = dann.compute_gradients(x_source, y_source, x_target, LAM)
     return float(of_label * losses.label + of_domain * losses.domain)
 
 
 # %%
-# ``dann.step`` returns :math:`L_y` and :math:`L_d` and sets all gradients. So for any candidate objective
-# :math:`a L_y + b L_d` the differences can be taken through ``step`` itself, one parameter at a time. The
-# function below holds the gradients that backpropagation set against those differences, for each of the three
-# networks.
+# ``dann.compute_gradients`` returns :math:`L_y` and :math:`L_d` and sets all gradients. So for any
+# candidate objective :math:`a L_y + b L_d` the differences can be taken through ``step`` itself,
+# one parameter at a time. The function below holds the gradients that backpropagation set against
+# those differences, for each of the three networks.
 
 
 def error_against(dann, of_label, of_domain, lam=LAM):
     """The largest error of each network's gradients against differences of of_label L_y + of_domain L_d."""
-    dann.step(x_source, y_source, x_target, lam)
-    set_by_step = [{name: grad.copy() for name, grad in network.grads.items()} for network in dann.networks]
+    dann.compute_gradients(x_source, y_source, x_target, lam)
+    set_by_step = [
+        {name: grad.copy() for name, grad in network.grads.items()} for network in dann.networks
+    ]
     errors = {}
     for part, network, grads in zip(("theta_f", "theta_y", "theta_d"), dann.networks, set_by_step):
         found = []
@@ -327,7 +353,9 @@ print(f"{'objective':<16}" + "".join(f"{part:>12}" for part in ("theta_f", "thet
 for name, errors in table.items():
     print(f"{name:<16}" + "".join(f"{error:>12.1e}" for error in errors.values()))
 
-passes = {(name, part) for name, errors in table.items() for part, error in errors.items() if error < 1e-7}
+passes = {
+    (name, part) for name, errors in table.items() for part, error in errors.items() if error < 1e-7
+}
 assert passes == {
     ("L_y + L_d", "theta_y"),
     ("L_y + L_d", "theta_d"),
@@ -339,14 +367,15 @@ assert passes == {
 # %%
 # Read it by columns:
 #
-# - :math:`\theta_f` follows :math:`L_y - \lambda L_d` and nothing else. The naive check of :math:`L_y + L_d`
-#   fails here, with an error above 1.
-# - :math:`\theta_d` follows :math:`L_d` with weight 1. Against :math:`L_y - \lambda L_d` it fails: it does
-#   not ascend, nor does it know :math:`\lambda`.
+# - :math:`\theta_f` follows :math:`L_y - \lambda L_d` and nothing else. The naive check of
+#   :math:`L_y + L_d` fails here, with an error above 1.
+# - :math:`\theta_d` follows :math:`L_d` with weight 1. Against :math:`L_y - \lambda L_d` it fails:
+#   it does not ascend, nor does it know :math:`\lambda`.
 # - :math:`\theta_y` follows :math:`L_y`, which is in both sums.
 #
-# No row passes all three. That is not for want of trying a fourth row. If some objective :math:`\Phi` had all
-# of these as its gradient, its mixed second derivatives would be equal. Here they are
+# No row passes all three. That is not for want of trying a fourth row. If some objective
+# :math:`\Phi` had all of these as its gradient, its mixed second derivatives would be equal. Here
+# they are
 #
 # .. math::
 #    \frac{\partial}{\partial \theta_d} \Big(\frac{\partial L_y}{\partial \theta_f}
@@ -356,13 +385,14 @@ assert passes == {
 #    \frac{\partial}{\partial \theta_f} \frac{\partial L_d}{\partial \theta_d}
 #    = \frac{\partial^2 L_d}{\partial \theta_f\, \partial \theta_d}
 #
-# which agree only for :math:`\lambda = -1`, or where they vanish. Let us see it for one weight of each.
+# which agree only for :math:`\lambda = -1`, or where they vanish. Let us see it for one weight of
+# each.
 
 W_f, W_d = dann.features.params["0.W"], dann.domain_head.params["0.W"]
 
 
 def gradient_of(network, name):
-    dann.step(x_source, y_source, x_target, LAM)
+    dann.compute_gradients(x_source, y_source, x_target, LAM)
     return network.grads[name][0, 0]
 
 
@@ -384,8 +414,9 @@ print(f"how theta_d's gradient changes with theta_f: {d_by_f:+.6f}   ratio {f_by
 np.testing.assert_allclose(f_by_d, -LAM * d_by_f, rtol=1e-6)
 
 # %%
-# So "the loss of DANN" does not exist as one number that falls. Do not wait for the sum of the two losses to
-# go down, and do not choose a stopping point by it. There are two players, each with a loss of its own.
+# So "the loss of DANN" does not exist as one number that falls. Do not wait for the sum of the two
+# losses to go down, and do not choose a stopping point by it. There are two players, each with a
+# loss of its own.
 #
 # Lambda on the features only
 # ---------------------------
@@ -394,8 +425,11 @@ np.testing.assert_allclose(f_by_d, -LAM * d_by_f, rtol=1e-6)
 
 
 def gradients(lam):
-    dann.step(x_source, y_source, x_target, lam)
-    return [np.concatenate([grad.ravel() for grad in network.grads.values()]) for network in dann.networks]
+    dann.compute_gradients(x_source, y_source, x_target, lam)
+    return [
+        np.concatenate([grad.ravel() for grad in network.grads.values()])
+        for network in dann.networks
+    ]
 
 
 f_0, y_0, d_0 = gradients(lam=0.0)
@@ -412,16 +446,17 @@ print(
 )
 
 # %%
-# Were the domain head weakened along with the reversal (a factor :math:`\lambda` on the *loss*), then at the
-# beginning, where the schedule has :math:`\lambda` near 0, it would learn nothing, and the features would
-# listen to a head that knows nothing. The paper keeps its weight at 1 in the deep experiments (footnote 6).
+# Were the domain head weakened along with the reversal (a factor :math:`\lambda` on the *loss*),
+# then at the beginning, where the schedule has :math:`\lambda` near 0, it would learn nothing, and
+# the features would listen to a head that knows nothing. The paper keeps its weight at 1 in the
+# deep experiments (footnote 6).
 #
 # Plus or minus?
 # --------------
 #
-# Some programs write ``loss = L_y + L_d``, others ``L_y - lam * L_d``. Both can be right and both can be
-# wrong: it depends on whether a reversal stands in the graph. Four programs, and the weight with which
-# :math:`L_d` enters each gradient:
+# Some programs write ``loss = L_y + L_d``, others ``L_y - lam * L_d``. Both can be right and both
+# can be wrong: it depends on whether a reversal stands in the graph. Four programs, and the weight
+# with which :math:`L_d` enters each gradient:
 
 
 def weights_of_L_d(sign, reversal, df=1.0):
@@ -446,15 +481,16 @@ assert [name for name, program in programs.items() if weights_of_L_d(*program) =
 ]
 
 # %%
-# 1. No reversal, plus: both descend. Features that *help* the domain head: two tasks learned side by side.
+# 1. No reversal, plus: both descend. Features that *help* the domain head: two tasks learned side
+#    by side.
 # 2. Reversal, plus: DANN.
-# 3. No reversal, minus: the domain head ascends as well. It learns to be wrong, the features help it to be,
-#    and nothing bounds a cross-entropy from above. (This loss is right for the features alone, where the
-#    domain head is stepped apart, on a loss of its own.)
+# 3. No reversal, minus: the domain head ascends as well. It learns to be wrong, the features help
+#    it to be, and nothing bounds a cross-entropy from above. (This loss is right for the features
+#    alone, where the domain head is stepped apart, on a loss of its own.)
 # 4. Both: two minus signs make a plus. The features help a head that learns to be wrong.
 #
-# So: with a reversal layer the losses are *added*. How to see such a mistake from outside: with a planted
-# one, the check above fails.
+# So: with a reversal layer the losses are *added*. How to see such a mistake from outside: with a
+# planted one, the check above fails.
 
 
 class SignTwice(DANN):
@@ -479,8 +515,9 @@ assert follows_features > 0.1 and follows_domain > 0.1
 # The saddle point
 # ----------------
 #
-# Descent in one direction and ascent in the other leads to a saddle point, if it leads anywhere. Take the
-# smallest game there is, one number for each player, with the point of balance at the origin:
+# Descent in one direction and ascent in the other leads to a saddle point, if it leads anywhere.
+# Take the smallest game there is, one number for each player, with the point of balance at the
+# origin:
 #
 # .. math:: L_y = \tfrac{a}{2} \theta_f^2 \qquad L_d = \theta_f \theta_d + \tfrac{b}{2} \theta_d^2
 #    \qquad \lambda = 1
@@ -489,9 +526,10 @@ assert follows_features > 0.1 and follows_domain > 0.1
 #    \theta_f &\leftarrow \theta_f - \mu\,(a\,\theta_f - \theta_d) \\
 #    \theta_d &\leftarrow \theta_d - \mu\,(\theta_f + b\,\theta_d)
 #
-# For :math:`a = b = 0` the field is a pure rotation: each player's gradient depends on the *other* one alone.
-# The exact flow goes in circles. A step of finite size goes along the tangent, and a tangent leaves the
-# circle. Predict: by which factor does the distance from the origin change at each simultaneous step?
+# For :math:`a = b = 0` the field is a pure rotation: each player's gradient depends on the *other*
+# one alone. The exact flow goes in circles. A step of finite size goes along the tangent, and a
+# tangent leaves the circle. Predict: by which factor does the distance from the origin change at
+# each simultaneous step?
 
 
 def step_matrix(mu, a, b):
@@ -525,7 +563,13 @@ def draw_game(axis, path, a, b, title):
     grid = np.linspace(-2, 2, 13)
     theta_f, theta_d = np.meshgrid(grid, grid)
     axis.quiver(
-        theta_f, theta_d, theta_d - a * theta_f, -theta_f - b * theta_d, color=GREY, alpha=0.6, width=0.004
+        theta_f,
+        theta_d,
+        theta_d - a * theta_f,
+        -theta_f - b * theta_d,
+        color=GREY,
+        alpha=0.6,
+        width=0.004,
     )
     axis.plot(*path.T, "-", color=BLUE, lw=1.5)
     axis.plot(*path[::4].T, "o", color=BLUE, ms=4)
@@ -534,7 +578,11 @@ def draw_game(axis, path, a, b, title):
     axis.plot(*path.mean(axis=0), "*", color=GREEN, ms=18, label="mean of all steps")
     axis.plot(0, 0, "x", color="black", ms=10, mew=2.5, label="saddle point")
     axis.set(
-        aspect="equal", xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), xticks=(-2, -1, 0, 1, 2), yticks=(-2, -1, 0, 1, 2)
+        aspect="equal",
+        xlim=(-2.1, 2.1),
+        ylim=(-2.1, 2.1),
+        xticks=(-2, -1, 0, 1, 2),
+        yticks=(-2, -1, 0, 1, 2),
     )
     axis.set_title(title, fontsize=15)
     axis.set_xlabel(r"$\theta_f$", fontsize=15)
@@ -546,33 +594,42 @@ figure, axes = plt.subplots(1, 2, figsize=(11, 6.2), layout="constrained")
 draw_game(axes[0], circling, 0, 0, "a = b = 0: circles, and spirals out")
 draw_game(axes[1], settling, 0.3, 0.3, "a = b = 0.3: spirals in")
 figure.legend(
-    *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=14, frameon=False
+    *axes[0].get_legend_handles_labels(),
+    loc="outside lower center",
+    ncols=4,
+    fontsize=14,
+    frameon=False,
 )
 plt.show()
 
 last, mean = np.linalg.norm(circling[-1]), np.linalg.norm(circling.mean(axis=0))
-print(f"circling: the last step is {last:.2f} from the saddle point, the mean of all steps {mean:.2f}")
+print(
+    f"circling: the last step is {last:.2f} from the saddle point, the mean of all steps {mean:.2f}"
+)
 assert last > 1 and mean < 0.3 * last
 
 # %%
-# A network is no game of two numbers, but three things carry over, and tutorials 05 and 13 meet them again:
-# where the last step stands is partly chance; the average over many steps may stand nearer to the balance
-# than any of them; and a learning rate that falls to zero shortens the tangents.
+# A network is no game of two numbers, but three things carry over, and tutorials 05 and 13 meet
+# them again: where the last step stands is partly chance; the average over many steps may stand
+# nearer to the balance than any of them; and a learning rate that falls to zero shortens the
+# tangents.
 #
 # Check yourself
 # --------------
 #
-# *Exercise.* Everything is one number: :math:`f = \theta_f x`, :math:`L_y = \frac12 (\theta_y f - y)^2`,
-# :math:`L_d = \frac12 (\theta_d f - d)^2`, with a reversal of strength :math:`\lambda` between :math:`f` and
-# the domain head. The values:
-# :math:`x = 2,\ \theta_f = 0.5,\ \theta_y = 3,\ \theta_d = -2,\ y = 1,\ d = 0,\ \lambda = 0.5`. Which three
-# gradients does backpropagation set? Work them out on paper.
+# *Exercise.* Everything is one number: :math:`f = \theta_f x`, :math:`L_y = \frac12 (\theta_y f -
+# y)^2`, :math:`L_d = \frac12 (\theta_d f - d)^2`, with a reversal of strength :math:`\lambda`
+# between :math:`f` and the domain head. The values: :math:`x = 2,\ \theta_f = 0.5,\ \theta_y = 3,\
+# \theta_d = -2,\ y = 1,\ d = 0,\ \lambda = 0.5`. Which three gradients does backpropagation set?
+# Work them out on paper.
 
 your_answer = None  # (of theta_f, of theta_y, of theta_d)
 
 
 def unit(theta):
-    layer = Dense(1, 1, rng=np.random.default_rng(0)).convert(lambda array: 0.0 * array.astype(np.float64))
+    layer = Dense(1, 1, rng=np.random.default_rng(0)).convert(
+        lambda array: 0.0 * array.astype(np.float64)
+    )
     layer.params["W"][...] = theta
     return layer
 
@@ -605,12 +662,12 @@ else:
     check(your_answer)
 
 # %%
-# *Worked answer.* :math:`f = 0.5 \cdot 2 = 1`. The label head is off by :math:`3 \cdot 1 - 1 = 2`, the domain
-# head by :math:`-2 \cdot 1 - 0 = -2`. Back to the feature: :math:`\partial L_y/\partial f = 3 \cdot 2 = 6`
-# and :math:`\partial L_d/\partial f = -2 \cdot (-2) = 4`, so :math:`df = 6 - 0.5 \cdot 4 = 4` and
-# :math:`\theta_f` gets :math:`4 \cdot 2 = 8`. :math:`\theta_y` gets :math:`2 \cdot f = 2`; :math:`\theta_d`
-# gets :math:`-2 \cdot f = -2`, untouched by :math:`\lambda`. Without the reversal :math:`\theta_f` would have
-# got :math:`(6 + 4) \cdot 2 = 20`.
+# *Worked answer.* :math:`f = 0.5 \cdot 2 = 1`. The label head is off by :math:`3 \cdot 1 - 1 = 2`,
+# the domain head by :math:`-2 \cdot 1 - 0 = -2`. Back to the feature: :math:`\partial L_y/\partial
+# f = 3 \cdot 2 = 6` and :math:`\partial L_d/\partial f = -2 \cdot (-2) = 4`, so :math:`df = 6 - 0.5
+# \cdot 4 = 4` and :math:`\theta_f` gets :math:`4 \cdot 2 = 8`. :math:`\theta_y` gets :math:`2 \cdot
+# f = 2`; :math:`\theta_d` gets :math:`-2 \cdot f = -2`, untouched by :math:`\lambda`. Without the
+# reversal :math:`\theta_f` would have got :math:`(6 + 4) \cdot 2 = 20`.
 
 f = 0.5 * 2
 off_y, off_d = 3 * f - 1, -2 * f - 0
@@ -618,11 +675,13 @@ check(((3 * off_y - 0.5 * (-2 * off_d)) * 2, off_y * f, off_d * f))
 assert backpropagated(lam=-1.0)[0] == 20  # a reversal of strength -1 is none
 
 # %%
-# *Exercise.* A colleague puts the reversal one layer too high: not in front of the domain head but after its
-# first layer. Which parameters now get a wrong gradient? Answer with the set of those names whose gradient is
-# *not* that of the right network.
+# *Exercise.* A colleague puts the reversal one layer too high: not in front of the domain head but
+# after its first layer. Which parameters now get a wrong gradient? Answer with the set of those
+# names whose gradient is *not* that of the right network.
 
-your_answer = None  # a set, from {"theta_f", "theta_y", "first layer of theta_d", "second layer of theta_d"}
+your_answer = (
+    None  # a set, from {"theta_f", "theta_y", "first layer of theta_d", "second layer of theta_d"}
+)
 
 
 def all_gradients(place):
@@ -662,10 +721,11 @@ else:
     check_places(your_answer)
 
 # %%
-# *Worked answer.* The gradient comes from :math:`L_d`, passes the second layer, is turned, then passes the
-# first layer and the features. The features get what they should: turned once is turned once. Only the first
-# layer of the domain head lies between the wrong place and the right one. It now ascends :math:`L_d`: half of
-# the domain head works against the other half. The losses run, nothing crashes, and a check of the features
-# alone would not notice. That is why the check above looks at every parameter of all three networks.
+# *Worked answer.* The gradient comes from :math:`L_d`, passes the second layer, is turned, then
+# passes the first layer and the features. The features get what they should: turned once is turned
+# once. Only the first layer of the domain head lies between the wrong place and the right one. It
+# now ascends :math:`L_d`: half of the domain head works against the other half. The losses run,
+# nothing crashes, and a check of the features alone would not notice. That is why the check above
+# looks at every parameter of all three networks.
 
 check_places({"first layer of theta_d"})

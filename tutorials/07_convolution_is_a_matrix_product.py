@@ -2,9 +2,9 @@ r"""
 Convolution is a matrix product
 ===============================
 
-After this tutorial you can write a convolution layer without a loop over pixels, derive its backward pass
-from that of ``Dense``, test the one new step of it (``col2im``) without any derivative, and say what the
-matrix costs in memory.
+After this tutorial you can write a convolution layer without a loop over pixels, derive its
+backward pass from that of ``Dense``, test the one new step of it (``col2im``) without any
+derivative, and say what the matrix costs in memory.
 
 It leans on tutorial 01 (the gradients of ``Dense``) and tutorial 02 (finite differences).
 """
@@ -13,19 +13,19 @@ It leans on tutorial 01 (the gradients of ``Dense``) and tutorial 02 (finite dif
 # One window, nine products
 # -------------------------
 #
-# Lay a kernel of 3 x 3 weights over an image, multiply each weight by the pixel under it, add up: one number.
-# Move the kernel by one pixel and do it again. With images :math:`x` of :math:`C` channels, :math:`M` kernels
-# and stride :math:`s`, all of it is
+# Lay a kernel of 3 x 3 weights over an image, multiply each weight by the pixel under it, add up:
+# one number. Move the kernel by one pixel and do it again. With images :math:`x` of :math:`C`
+# channels, :math:`M` kernels and stride :math:`s`, all of it is
 #
 # .. math::
 #    y[n, u, v, m] = b[m] + \sum_{i, j, c} x[n, \, s u + i, \, s v + j, \, c] \; W[i, j, c, m]
 #
-# (Mathematics calls this a cross-correlation; its convolution turns the kernel first. Networks learn the
-# kernel, so they could not care less.) The shapes are those of the whole package: images ``(N, H, W, C)``,
-# kernels ``(KH, KW, C, M)``.
+# (Mathematics calls this a cross-correlation; its convolution turns the kernel first. Networks
+# learn the kernel, so they could not care less.) The shapes are those of the whole package: images
+# ``(N, H, W, C)``, kernels ``(KH, KW, C, M)``.
 #
-# How large is :math:`y` for an image of 4 x 4 pixels and a kernel of 3 x 3? Decide before you read the
-# output.
+# How large is :math:`y` for an image of 4 x 4 pixels and a kernel of 3 x 3? Decide before you read
+# the output.
 
 import time
 from contextlib import contextmanager
@@ -35,10 +35,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from minidann import recipes
-from minidann.nn import Conv2D, conv, fourier, windows
+from minidann.experiments import recipes
+from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
+from minidann.fast import fourier
+from minidann.nn import Conv2D, conv, windows
 from minidann.nn.gradcheck import TOLERANCE, check_layer, numerical_gradient, relative_error
-from minidann.plots import BLUE, GREEN, GREY, ORANGE
 
 
 def convolve_with_loops(x, W, b, stride):
@@ -53,7 +54,9 @@ def convolve_with_loops(x, W, b, stride):
 
 
 image = np.array([[1, 3, 0, 1], [3, 1, 2, 0], [0, 2, 1, 3], [1, 1, 2, 1]], float)
-kernel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]], float)  # bright on the left, dark on the right: large
+kernel = np.array(
+    [[1, 0, -1], [2, 0, -2], [1, 0, -1]], float
+)  # bright on the left, dark on the right: large
 
 x, W, b = image.reshape(1, 4, 4, 1), kernel.reshape(3, 3, 1, 1), np.zeros(1)
 y = convolve_with_loops(x, W, b, stride=(1, 1))
@@ -61,8 +64,8 @@ print(y[0, :, :, 0])
 assert y.shape == (1, 2, 2, 1)
 
 # %%
-# The kernel of width 3 fits 4 - 3 + 1 = 2 times in each direction. The package's layer gives the same
-# numbers:
+# The kernel of width 3 fits 4 - 3 + 1 = 2 times in each direction. The package's layer gives the
+# same numbers:
 
 
 def double(layer):
@@ -78,9 +81,10 @@ np.testing.assert_allclose(layer.forward(x), y)
 # Each window becomes a row
 # -------------------------
 #
-# The loops are slow because Python goes round them once for every output number. Here is the way out. Write
-# each window as *one row* of nine numbers, and the kernel as one column of nine. Then each output number is a
-# row times a column, and all of them together are one matrix product. Making the rows is called *im2col*.
+# The loops are slow because Python goes round them once for every output number. Here is the way
+# out. Write each window as *one row* of nine numbers, and the kernel as one column of nine. Then
+# each output number is a row times a column, and all of them together are one matrix product.
+# Making the rows is called *im2col*.
 
 
 def draw_grid(axis, values, left, top, colour="white", marked=(), mark=ORANGE, size=14):
@@ -126,13 +130,15 @@ axis.axis("off")
 plt.show()
 
 # %%
-# Follow the orange window: the second one, with its top left corner at row 0, column 1. It is the second row
-# of the matrix, and its product with the kernel is the second number of :math:`y`. Look at the rows once
-# more: pixels repeat. The sixteen pixels of the image fill 36 places of the matrix. That repetition is the
-# price of the matrix product, and it is what makes the backward pass interesting.
+# Follow the orange window: the second one, with its top left corner at row 0, column 1. It is the
+# second row of the matrix, and its product with the kernel is the second number of :math:`y`. Look
+# at the rows once more: pixels repeat. The sixteen pixels of the image fill 36 places of the
+# matrix. That repetition is the price of the matrix product, and it is what makes the backward pass
+# interesting.
 #
-# Now with a batch, channels and a stride, and without a loop over windows. The short loop is over the places
-# *within* a window, because pixel :math:`(i, j)` of all windows together is a slice of the image:
+# Now with a batch, channels and a stride, and without a loop over windows. The short loop is over
+# the places *within* a window, because pixel :math:`(i, j)` of all windows together is a slice of
+# the image:
 
 
 def im2col(x, kernel, stride):
@@ -141,7 +147,9 @@ def im2col(x, kernel, stride):
     OH, OW = windows.count((H, W), kernel, stride)
     columns = np.empty((N, OH, OW, *kernel, C))
     for i, j in np.ndindex(kernel):
-        columns[:, :, :, i, j] = x[:, i : i + stride[0] * OH : stride[0], j : j + stride[1] * OW : stride[1]]
+        columns[:, :, :, i, j] = x[
+            :, i : i + stride[0] * OH : stride[0], j : j + stride[1] * OW : stride[1]
+        ]
     return columns.reshape(N * OH * OW, -1)
 
 
@@ -155,7 +163,11 @@ def convolve(x, W, b, stride):
 np.testing.assert_array_equal(im2col(x, (3, 3), (1, 1)), rows)
 
 rng = np.random.default_rng(1)
-x, W, b = rng.standard_normal((2, 7, 6, 3)), rng.standard_normal((3, 2, 3, 5)), rng.standard_normal(5)
+x, W, b = (
+    rng.standard_normal((2, 7, 6, 3)),
+    rng.standard_normal((3, 2, 3, 5)),
+    rng.standard_normal(5),
+)
 for stride in ((1, 1), (2, 2), (2, 1)):
     np.testing.assert_allclose(convolve(x, W, b, stride), convolve_with_loops(x, W, b, stride))
     np.testing.assert_array_equal(im2col(x, (3, 2), stride), conv.im2col(x, (3, 2), stride))
@@ -170,10 +182,12 @@ print(
 
 # %%
 # One thing can go wrong here without any error. A row is written in the order ``(KH, KW, C)``, and
-# ``W.reshape`` reads in that order as well. Let a row be written channel by channel and every shape still
-# fits. The shapes argument of tutorial 01 is blind to it; comparing numbers is not:
+# ``W.reshape`` reads in that order as well. Let a row be written channel by channel and every shape
+# still fits. The shapes argument of tutorial 01 is blind to it; comparing numbers is not:
 
-channels_first = im2col(x, (3, 2), (1, 1)).reshape(-1, 3, 2, 3).transpose(0, 3, 1, 2).reshape(-1, 18)
+channels_first = (
+    im2col(x, (3, 2), (1, 1)).reshape(-1, 3, 2, 3).transpose(0, 3, 1, 2).reshape(-1, 18)
+)
 wrong = (channels_first @ W.reshape(18, 5) + b).reshape(2, 5, 5, 5)
 right = convolve_with_loops(x, W, b, (1, 1))
 print("shapes agree:", wrong.shape == right.shape, "  numbers agree:", np.allclose(wrong, right))
@@ -183,17 +197,18 @@ assert wrong.shape == right.shape and not np.allclose(wrong, right)
 # Backward: Dense, and one step more
 # ----------------------------------
 #
-# With :math:`\mathrm{columns} = \mathrm{im2col}(x)` the layer is :math:`y = \mathrm{columns} \, W + b`, a
-# ``Dense`` layer with windows for examples. So its gradients are those of tutorial 01, word for word:
+# With :math:`\mathrm{columns} = \mathrm{im2col}(x)` the layer is :math:`y = \mathrm{columns} \, W +
+# b`, a ``Dense`` layer with windows for examples. So its gradients are those of tutorial 01, word
+# for word:
 #
 # .. math::
 #    dW = \mathrm{columns}^T dy, \qquad db = \sum_{\mathrm{rows}} dy, \qquad
 #    d\,\mathrm{columns} = dy \, W^T
 #
-# What is left is the step from :math:`d\,\mathrm{columns}` to :math:`dx`. im2col only *copies* pixels. So if
-# the pixels of an image are written as a vector of 16, im2col is multiplication by a matrix :math:`A` of 36 x
-# 16 zeros and ones, with a single one in each row: "this place of the matrix holds that pixel". And for any
-# linear map the chain rule reads
+# What is left is the step from :math:`d\,\mathrm{columns}` to :math:`dx`. im2col only *copies*
+# pixels. So if the pixels of an image are written as a vector of 16, im2col is multiplication by a
+# matrix :math:`A` of 36 x 16 zeros and ones, with a single one in each row: "this place of the
+# matrix holds that pixel". And for any linear map the chain rule reads
 #
 # .. math::
 #    \mathrm{columns} = A x \quad\Rightarrow\quad
@@ -203,16 +218,21 @@ assert wrong.shape == right.shape and not np.allclose(wrong, right)
 # :math:`A^T`, the *adjoint* of im2col, is called *col2im*. In words: a pixel that was copied to several
 # places collects the gradients from all of them, as a sum.
 #
-# We never build :math:`A`, but for 4 x 4 pixels we can look at it. Its columns come from im2col itself,
-# applied to the 16 images in which one pixel is 1. On the left, in orange, the window of the figure above.
-# Before you look at the right panel: which pixels lie in the most windows, and in how many?
+# We never build :math:`A`, but for 4 x 4 pixels we can look at it. Its columns come from im2col
+# itself, applied to the 16 images in which one pixel is 1. On the left, in orange, the window of
+# the figure above. Before you look at the right panel: which pixels lie in the most windows, and in
+# how many?
 
 one_pixel = np.eye(16).reshape(16, 4, 4, 1)
-A = np.stack([im2col(pixel[None], (3, 3), (1, 1)).ravel() for pixel in one_pixel], axis=1)  # (36, 16)
+A = np.stack(
+    [im2col(pixel[None], (3, 3), (1, 1)).ravel() for pixel in one_pixel], axis=1
+)  # (36, 16)
 assert (A.sum(axis=1) == 1).all()
 counts = A.sum(axis=0).reshape(4, 4)
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 5), layout="constrained", width_ratios=(1.1, 1))
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(8.5, 5), layout="constrained", width_ratios=(1.1, 1)
+)
 place, pixel = np.nonzero(A)
 left.scatter(pixel, place, marker="s", s=30, color=[ORANGE if 9 <= r < 18 else BLUE for r in place])
 for edge in (8.5, 17.5, 26.5):
@@ -231,9 +251,9 @@ plt.show()
 print(counts)
 
 # %%
-# A corner lies in one window, a pixel of the middle in all four. Now col2im without the matrix. It is im2col
-# read backwards: the same loop, the same slices, the two sides of the assignment exchanged, and ``+=`` for
-# ``=``.
+# A corner lies in one window, a pixel of the middle in all four. Now col2im without the matrix. It
+# is im2col read backwards: the same loop, the same slices, the two sides of the assignment
+# exchanged, and ``+=`` for ``=``.
 
 
 def col2im(columns, shape, kernel, stride):
@@ -242,11 +262,15 @@ def col2im(columns, shape, kernel, stride):
     columns = columns.reshape(shape[0], OH, OW, *kernel, shape[3])
     x = np.zeros(shape)
     for i, j in np.ndindex(kernel):
-        x[:, i : i + stride[0] * OH : stride[0], j : j + stride[1] * OW : stride[1]] += columns[:, :, :, i, j]
+        x[:, i : i + stride[0] * OH : stride[0], j : j + stride[1] * OW : stride[1]] += columns[
+            :, :, :, i, j
+        ]
     return x
 
 
-np.testing.assert_array_equal(col2im(np.ones((4, 9)), (1, 4, 4, 1), (3, 3), (1, 1))[0, :, :, 0], counts)
+np.testing.assert_array_equal(
+    col2im(np.ones((4, 9)), (1, 4, 4, 1), (3, 3), (1, 1))[0, :, :, 0], counts
+)
 dcolumns = rng.standard_normal(36)
 np.testing.assert_allclose(col2im(dcolumns, (1, 4, 4, 1), (3, 3), (1, 1)).ravel(), A.T @ dcolumns)
 
@@ -258,10 +282,10 @@ np.testing.assert_allclose(col2im(dcolumns, (1, 4, 4, 1), (3, 3), (1, 1)).ravel(
 #
 # .. math:: \langle A x, \, c \rangle = \langle x, \, A^T c \rangle
 #
-# where the angle brackets multiply element by element and add up. Two random arrays, two inner products, one
-# comparison: no epsilon, no error of the differences, only rounding. If a linear step of your backward pass
-# is wrong, this finds it, whatever the sizes. (One random pair suffices in practice: for a wrong col2im the
-# two sides agree by chance only.)
+# where the angle brackets multiply element by element and add up. Two random arrays, two inner
+# products, one comparison: no epsilon, no error of the differences, only rounding. If a linear step
+# of your backward pass is wrong, this finds it, whatever the sizes. (One random pair suffices in
+# practice: for a wrong col2im the two sides agree by chance only.)
 
 
 def adjoint_error(im2col, col2im, shape, kernel, stride):
@@ -277,13 +301,15 @@ def adjoint_error(im2col, col2im, shape, kernel, stride):
 for stride in ((1, 1), (2, 2), (3, 3)):
     ours = adjoint_error(im2col, col2im, (2, 9, 9, 3), (3, 3), stride)
     package = adjoint_error(conv.im2col, conv.col2im, (2, 9, 9, 3), (3, 3), stride)
-    print(f"stride {stride}: <Ax, c> and <x, A'c> differ by {ours:.0e}, in the package by {package:.0e}")
+    print(
+        f"stride {stride}: <Ax, c> and <x, A'c> differ by {ours:.0e}, in the package by {package:.0e}"
+    )
     assert max(ours, package) < 1e-12
 
 # %%
-# Now plant the mistake that everyone makes once: ``=`` where ``+=`` belongs. A pixel then keeps the gradient
-# that was written to it last, that of one of its windows, and forgets the others. At which of the three strides
-# will the test notice?
+# Now plant the mistake that everyone makes once: ``=`` where ``+=`` belongs. A pixel then keeps the
+# gradient that was written to it last, that of one of its windows, and forgets the others. At which
+# of the three strides will the test notice?
 
 
 def forgetful_col2im(columns, shape, kernel, stride):
@@ -291,27 +317,31 @@ def forgetful_col2im(columns, shape, kernel, stride):
     columns = columns.reshape(shape[0], OH, OW, *kernel, shape[3])
     x = np.zeros(shape)
     for i, j in np.ndindex(kernel):
-        x[:, i : i + stride[0] * OH : stride[0], j : j + stride[1] * OW : stride[1]] = columns[:, :, :, i, j]
+        x[:, i : i + stride[0] * OH : stride[0], j : j + stride[1] * OW : stride[1]] = columns[
+            :, :, :, i, j
+        ]
     return x
 
 
-errors = {s: adjoint_error(im2col, forgetful_col2im, (2, 9, 9, 3), (3, 3), (s, s)) for s in (1, 2, 3)}
+errors = {
+    s: adjoint_error(im2col, forgetful_col2im, (2, 9, 9, 3), (3, 3), (s, s)) for s in (1, 2, 3)
+}
 for s, error in errors.items():
     print(f"stride {s}: {error:.0e}", "caught" if error > 1e-6 else "not noticed")
 assert errors[1] > 1e-3 and errors[2] > 1e-3 and errors[3] < 1e-12
 
 # %%
-# At stride 3 windows of 3 pixels do not overlap: each pixel lies in one of them, and ``=`` is as good as
-# ``+=``. A test on a case without overlap would have passed a broken layer. Test the case that makes the step
-# difficult.
+# At stride 3 windows of 3 pixels do not overlap: each pixel lies in one of them, and ``=`` is as
+# good as ``+=``. A test on a case without overlap would have passed a broken layer. Test the case
+# that makes the step difficult.
 #
 # The whole layer
 # ---------------
 #
-# One piece is missing: the border. ``padding="same"`` puts zeros around the image, so that at stride 1
-# :math:`y` is as large as :math:`x`. That is a linear map too (copy the image into the middle of zeros), and
-# its adjoint is to cut the middle out: the gradient of a border pixel is dropped, since nobody can change the
-# zeros.
+# One piece is missing: the border. ``padding="same"`` puts zeros around the image, so that at
+# stride 1 :math:`y` is as large as :math:`x`. That is a linear map too (copy the image into the
+# middle of zeros), and its adjoint is to cut the middle out: the gradient of a border pixel is
+# dropped, since nobody can change the zeros.
 
 
 def conv_forward(x, W, b, stride, border):
@@ -325,12 +355,18 @@ def conv_backward(dy, padded, W, stride, border):
     dy = dy.reshape(-1, dy.shape[3])  # (N OH OW, M)
     dW = (im2col(padded, W.shape[:2], stride).T @ dy).reshape(W.shape)
     dcolumns = dy @ W.reshape(-1, W.shape[3]).T  # (N OH OW, KH KW C)
-    return windows.crop(col2im(dcolumns, padded.shape, W.shape[:2], stride), border), dW, dy.sum(axis=0)
+    return (
+        windows.crop(col2im(dcolumns, padded.shape, W.shape[:2], stride), border),
+        dW,
+        dy.sum(axis=0),
+    )
 
 
 print(f"{'padding':<8} {'stride':<7} {'y':<13} difference from Conv2D in y, dx, dW, db")
 for padding, stride in (("same", 1), ("valid", 1), ("same", 2), ("valid", 2), (2, (1, 2))):
-    layer = double(Conv2D(3, 5, (3, 2), stride=stride, padding=padding, rng=np.random.default_rng(3)))
+    layer = double(
+        Conv2D(3, 5, (3, 2), stride=stride, padding=padding, rng=np.random.default_rng(3))
+    )
     W, b = layer.params["W"], rng.standard_normal(5)
     layer.params["b"] = b
     border = windows.border(padding, x.shape[1:3], layer.kernel, layer.stride)
@@ -339,12 +375,15 @@ for padding, stride in (("same", 1), ("valid", 1), ("same", 2), ("valid", 2), (2
     dx, dW, db = conv_backward(dy, padded, W, layer.stride, border)
     package = layer.forward(x), layer.backward(dy), layer.grads["W"], layer.grads["b"]
     found = [relative_error(ours, theirs) for ours, theirs in zip((y, dx, dW, db), package)]
-    print(f"{padding!s:<8} {stride!s:<7} {y.shape!s:<13}", " ".join(f"{error:.0e}" for error in found))
+    print(
+        f"{padding!s:<8} {stride!s:<7} {y.shape!s:<13}", " ".join(f"{error:.0e}" for error in found)
+    )
     assert max(found) < 1e-12
 
 # %%
-# Agreement of two programs that share an idea proves little if the idea is wrong. So, as in tutorial 02,
-# finite differences against a random upstream gradient, for ours and for the package's:
+# Agreement of two programs that share an idea proves little if the idea is wrong. So, as in
+# tutorial 02, finite differences against a random upstream gradient, for ours and for the
+# package's:
 
 border = windows.border("same", x.shape[1:3], (3, 2), (2, 2))
 y, padded = conv_forward(x, W, b, (2, 2), border)
@@ -366,20 +405,21 @@ assert check_layer(Conv2D(3, 5, (3, 2), stride=2, rng=np.random.default_rng(3)),
 # The gradient is a convolution too
 # ---------------------------------
 #
-# At stride 1 there is a second way to :math:`dx`. Pixel :math:`a` meets weight :math:`i` in the window that
-# begins at :math:`a - i`. So (without border, and written for one direction)
+# At stride 1 there is a second way to :math:`dx`. Pixel :math:`a` meets weight :math:`i` in the
+# window that begins at :math:`a - i`. So (without border, and written for one direction)
 #
 # .. math:: dx[n, a, c] = \sum_{i, m} dy[n, \, a - i, \, m] \; W[i, c, m]
 #
-# where :math:`dy` counts as 0 at places that it does not have. Let a kernel be :math:`k` long, and count its
-# weights from the other end: with :math:`i = k - 1 - j`
+# where :math:`dy` counts as 0 at places that it does not have. Let a kernel be :math:`k` long, and
+# count its weights from the other end: with :math:`i = k - 1 - j`
 #
 # .. math:: dx[n, a, c] = \sum_{j, m} dy[n, \, a - (k - 1) + j, \, m] \; W[k - 1 - j, \, c, \, m]
 #
-# Read it again: a weighted sum of :math:`dy` over a window, which begins at :math:`a - (k - 1)`. It is a
-# convolution of :math:`dy`, by the kernel turned through 180 degrees (both indices run backwards) with its in and
-# out exchanged. :math:`dy` needs a border of :math:`k - 1` zeros, so that there is such a window for the pixels
-# at the edge. This form reads where col2im adds to memory, and the package uses it where it can.
+# Read it again: a weighted sum of :math:`dy` over a window, which begins at :math:`a - (k - 1)`. It
+# is a convolution of :math:`dy`, by the kernel turned through 180 degrees (both indices run
+# backwards) with its in and out exchanged. :math:`dy` needs a border of :math:`k - 1` zeros, so
+# that there is such a window for the pixels at the edge. This form reads where col2im adds to
+# memory, and the package uses it where it can.
 
 W, b = rng.standard_normal((3, 2, 3, 5)), np.zeros(5)
 dy = rng.standard_normal((2, 5, 5, 5))
@@ -393,11 +433,12 @@ print("dx", by_convolution.shape, "both ways: equal")
 # What the matrix costs, and why blocks are faster
 # ------------------------------------------------
 #
-# Each pixel is copied up to :math:`KH \cdot KW` times. Take the second convolution of the network for MNIST-M
-# that the recipe ``tf-dann`` trains: 14 x 14 pixels, 32 channels, 48 kernels of 5 x 5, padding "same", 64 images,
-# float32. How large is the unfolded batch? Guess the order of magnitude, then see. Beside it stands the cache of a processor core. We assume 2
-# MiB, a common size of the second level; what does not fit there goes through slower memory, twice: once when
-# im2col writes it and once when the product reads it.
+# Each pixel is copied up to :math:`KH \cdot KW` times. Take the second convolution of the network
+# for MNIST-M that the recipe ``tf-dann`` trains: 14 x 14 pixels, 32 channels, 48 kernels of 5 x 5,
+# padding "same", 64 images, float32. How large is the unfolded batch? Guess the order of magnitude,
+# then see. Beside it stands the cache of a processor core. We assume 2 MiB, a common size of the
+# second level; what does not fit there goes through slower memory, twice: once when im2col writes
+# it and once when the product reads it.
 
 batch, size, channels, kernels, k = 64, 14, 32, 48, 5
 assert recipes.tf_dann(0).features.params["3.W"].shape == (k, k, channels, kernels)
@@ -405,7 +446,9 @@ MB = 1e6
 image_bytes = size * size * channels * 4
 unfolded_bytes = size * size * k * k * channels * 4  # of one image
 cache_bytes = 2 << 20
-print(f"64 images: {batch * image_bytes / MB:.1f} MB   unfolded: {batch * unfolded_bytes / MB:.1f} MB")
+print(
+    f"64 images: {batch * image_bytes / MB:.1f} MB   unfolded: {batch * unfolded_bytes / MB:.1f} MB"
+)
 print(f"a cache of 2 MiB holds {cache_bytes / unfolded_bytes:.1f} unfolded images")
 assert unfolded_bytes == k * k * image_bytes
 
@@ -417,10 +460,10 @@ whole_batch = conv.im2col(padded, (k, k), (1, 1))
 assert whole_batch.nbytes == batch * unfolded_bytes
 
 # %%
-# Nobody asks us to hold the whole matrix at once. The product of a few rows gives a few rows of :math:`y`,
-# and these need nothing from the others. So: unfold a few images into a small buffer, multiply, use *the same
-# buffer* for the next few. The number of multiplications is the same. What changes is where the rows wait for
-# their product.
+# Nobody asks us to hold the whole matrix at once. The product of a few rows gives a few rows of
+# :math:`y`, and these need nothing from the others. So: unfold a few images into a small buffer,
+# multiply, use *the same buffer* for the next few. The number of multiplications is the same. What
+# changes is where the rows wait for their product.
 
 
 def make_buffer(images):
@@ -466,12 +509,12 @@ for n, fresh, old in zip(at_once, with_fresh, with_kept):
     print(f"{n:>14} {n * unfolded_bytes / MB:>7.1f} MB {fresh:>25.2f} {old:>23.2f}")
 
 # %%
-# Times are shares of the plain way: the whole batch, unfolded into a new array. Two things can make it slow,
-# and the two columns tell them apart. A large new array comes from the operating system page by page, each
-# cleared first, at every step; a buffer that is kept is free of that. What is then left of a rise, from the
-# top of the right column to its bottom, is mostly the way to slower memory and back. How much is due to which
-# depends on the machine, so no time is asserted here. Another program that runs beside it moves the times as
-# well: run the cell twice.
+# Times are shares of the plain way: the whole batch, unfolded into a new array. Two things can make
+# it slow, and the two columns tell them apart. A large new array comes from the operating system
+# page by page, each cleared first, at every step; a buffer that is kept is free of that. What is
+# then left of a rise, from the top of the right column to its bottom, is mostly the way to slower
+# memory and back. How much is due to which depends on the machine, so no time is asserted here.
+# Another program that runs beside it moves the times as well: run the cell twice.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
 left.loglog(at_once, at_once * unfolded_bytes / MB, "o-", color=ORANGE, label="unfolded")
@@ -497,36 +540,41 @@ for axis in (left, right):
     axis.set_xticks(at_once, at_once, fontsize=11)
     axis.minorticks_off()
 plt.show()
-print(f"minidann unfolds at most {conv.BLOCK_BYTES / 2**20:.0f} MiB at a time, of the processor's memory")
+print(
+    f"minidann unfolds at most {conv.BLOCK_BYTES / 2**20:.0f} MiB at a time, of the processor's memory"
+)
 blocks_of_layer = conv.window_blocks(np.empty((batch, size, size, kernels), np.float32), W)
-print(f"this convolution by windows: {len(blocks_of_layer)} blocks of {blocks_of_layer[0].stop} or so images")
+print(
+    f"this convolution by windows: {len(blocks_of_layer)} blocks of {blocks_of_layer[0].stop} or so images"
+)
 assert (blocks_of_layer[0].stop - blocks_of_layer[0].start) * unfolded_bytes <= conv.BLOCK_BYTES
 
 # %%
-# So the package keeps one small buffer for each thread and unfolds into it, block by block. On a GPU, where
-# thousands of threads want work, the block is the whole batch (up to ``conv.GPU_BLOCK_BYTES``); tutorial 12 shows
-# what many small pieces of work cost there.
+# So the package keeps one small buffer for each thread and unfolds into it, block by block. On a
+# GPU, where thousands of threads want work, the block is the whole batch (up to
+# ``conv.GPU_BLOCK_BYTES``); tutorial 12 shows what many small pieces of work cost there.
 #
 # Fewer multiplications: the Fourier transform
 # --------------------------------------------
 #
-# So far every way took the same products. There is one that takes fewer, and the package uses it for this
-# very layer. The convolution theorem says: what is a sliding sum between pixels is *one product for each
-# frequency*. In one direction, on a circle of :math:`n` points,
+# So far every way took the same products. There is one that takes fewer, and the package uses it
+# for this very layer. The convolution theorem says: what is a sliding sum between pixels is *one
+# product for each frequency*. In one direction, on a circle of :math:`n` points,
 #
 # .. math::
 #    y[u] = \sum_j x[(u + j) \bmod n] \, w[j] \quad\Longleftrightarrow\quad Y[k] = X[k] \, \overline{W[k]}
 #
-# with :math:`X[k] = \sum_u x[u] \, e^{-2 \pi \mathrm{i} k u / n}`, where :math:`\mathrm{i}^2 = -1`, the same for
-# :math:`W` and :math:`Y`, and the bar for the complex conjugate. To see it, put the first formula into
-# :math:`Y[k]` and write :math:`a` for :math:`u + j`; to take off a whole circle changes nothing (:math:`w` is real):
+# with :math:`X[k] = \sum_u x[u] \, e^{-2 \pi \mathrm{i} k u / n}`, where :math:`\mathrm{i}^2 = -1`,
+# the same for :math:`W` and :math:`Y`, and the bar for the complex conjugate. To see it, put the
+# first formula into :math:`Y[k]` and write :math:`a` for :math:`u + j`; to take off a whole circle
+# changes nothing (:math:`w` is real):
 #
 # .. math::
 #    Y[k] = \sum_{u, j} x[u + j] \, w[j] \, e^{-2 \pi \mathrm{i} k u / n}
 #    = \sum_a x[a] \, e^{-2 \pi \mathrm{i} k a / n} \; \sum_j w[j] \, e^{+2 \pi \mathrm{i} k j / n}
 #
-# Where a window runs over the end it wraps around; those outputs are thrown away. (This section is an outlook:
-# none of the later tutorials needs it.)
+# Where a window runs over the end it wraps around; those outputs are thrown away. (This section is
+# an outlook: none of the later tutorials needs it.)
 
 x_line, w_line = rng.standard_normal(8), rng.standard_normal(3)
 wrapped = np.fft.ifft(np.fft.fft(x_line) * np.fft.fft(w_line, 8).conj()).real
@@ -538,10 +586,10 @@ print("eight outputs on the circle, the first six of them are the convolution")
 
 # %%
 # With channels the product for each frequency is a small matrix product: a ``Dense`` layer for each
-# frequency. :mod:`minidann.nn.fourier` writes real and imaginary parts side by side, so that nothing is
-# complex, and takes the transform itself as a product with a matrix :math:`F` of cosines and sines. The whole
-# layer is then a chain of linear maps, and you know what backward is: the chain of their adjoints, in
-# reverse. The same test as for im2col applies:
+# frequency. :mod:`minidann.fast.fourier` writes real and imaginary parts side by side, so that
+# nothing is complex, and takes the transform itself as a product with a matrix :math:`F` of cosines
+# and sines. The whole layer is then a chain of linear maps, and you know what backward is: the
+# chain of their adjoints, in reverse. The same test as for im2col applies:
 
 # 14 + 2 + 2 = 18 points, with the border of "same"
 F = fourier.transform((18, 18), (2, 2), (14, 14), np.float64)
@@ -551,9 +599,9 @@ np.testing.assert_allclose(ahead, back)
 print(f"<F x, X> = {ahead:.6f} = <x, F' X>")
 
 # %%
-# Is the result the same, and what does it cost? Nothing in it is approximate, so both are asked in float64,
-# for a batch of 64. A spy stands beside ``np.matmul`` and counts the multiplications that are really asked
-# for.
+# Is the result the same, and what does it cost? Nothing in it is approximate, so both are asked in
+# float64, for a batch of 64. A spy stands beside ``np.matmul`` and counts the multiplications that
+# are really asked for.
 
 
 @contextmanager
@@ -590,9 +638,10 @@ for name, theirs, by_hand in zip(("dx", "dW", "db"), frequency_layer.gradients(d
     assert relative_error(theirs, by_hand) < 1e-12
 
 # %%
-# It does not always pay. The first convolution of the same network has 3 channels in, and its transforms
-# would cost more than they save: the way by windows costs :math:`C \cdot M` for each pixel and weight of the
-# 5 x 5, while the cost of transforming the images grows with :math:`C + M` alone. So ``Conv2D`` counts, and chooses.
+# It does not always pay. The first convolution of the same network has 3 channels in, and its
+# transforms would cost more than they save: the way by windows costs :math:`C \cdot M` for each
+# pixel and weight of the 5 x 5, while the cost of transforming the images grows with :math:`C + M`
+# alone. So ``Conv2D`` counts, and chooses.
 
 first = fourier.pays((28, 28), (5, 5), same, 3, 32)
 second = fourier.pays((14, 14), (5, 5), same, 32, 48)
@@ -603,13 +652,13 @@ assert second and not first
 # Check yourself
 # --------------
 #
-# *Exercise.* Two images of 6 x 6 pixels and 2 channels go through
-# ``Conv2D(2, 5, 3, stride=2, padding="same")``. "same" gives ceil(6 / 2) = 3 windows in each direction; the
-# border it needs is one row below and one column on the right.
+# *Exercise.* Two images of 6 x 6 pixels and 2 channels go through ``Conv2D(2, 5, 3, stride=2,
+# padding="same")``. "same" gives ceil(6 / 2) = 3 windows in each direction; the border it needs is
+# one row below and one column on the right.
 #
-# (a) What shape has the matrix of windows? (b) How many numbers does col2im add up for the pixel in row 2,
-# column 1 (counted from 0, in the image without border)? (c) How many multiplications is the product that
-# gives :math:`dW`?
+# (a) What shape has the matrix of windows? (b) How many numbers does col2im add up for the pixel in
+# row 2, column 1 (counted from 0, in the image without border)? (c) How many multiplications is the
+# product that gives :math:`dW`?
 
 your_answer = None  # ((rows, columns), terms, multiplications)
 
@@ -646,11 +695,12 @@ else:
 check(((2 * 3 * 3, 3 * 3 * 2), 2 * 1, (3 * 3 * 2) * (2 * 3 * 3) * 5))
 
 # %%
-# (a) Two images of nine windows are 18 rows; 3 x 3 pixels of 2 channels are 18 numbers in each. (b) In each
-# direction the windows cover pixels 0 to 2, 2 to 4 and 4 to 6, where pixel 6 is border. Row 2 lies in two of
-# them, column 1 in one: 2 x 1. (At stride 1 it would have been nine.) (c) An inner product of length 18
-# for each of the 18 x 5 weights.
+# (a) Two images of nine windows are 18 rows; 3 x 3 pixels of 2 channels are 18 numbers in each. (b)
+# In each direction the windows cover pixels 0 to 2, 2 to 4 and 4 to 6, where pixel 6 is border. Row
+# 2 lies in two of them, column 1 in one: 2 x 1. (At stride 1 it would have been nine.) (c) An inner
+# product of length 18 for each of the 18 x 5 weights.
 #
-# Take three things along. A layer that copies its input has a backward pass that adds. A linear step can be
-# tested by its adjoint, to rounding and without epsilon. And the same formula may be computed in several
-# orders that differ in memory and in multiplications, while a test holds them together.
+# Take three things along. A layer that copies its input has a backward pass that adds. A linear
+# step can be tested by its adjoint, to rounding and without epsilon. And the same formula may be
+# computed in several orders that differ in memory and in multiplications, while a test holds them
+# together.

@@ -2,10 +2,10 @@ r"""
 Pooling, batch-norm, dropout
 ============================
 
-After this tutorial you can write the backward pass of the three layers that stand between the convolutions.
-Each has a lesson of its own: max pooling *routes* a gradient, batch-norm makes the examples of a batch
-depend on each other, and dropout must remember what it drew. And you will know what batch-norm does to two
-domains in one batch, which must be settled before it is used in DANN.
+After this tutorial you can write the backward pass of the three layers that stand between the
+convolutions. Each has a lesson of its own: max pooling *routes* a gradient, batch-norm makes the
+examples of a batch depend on each other, and dropout must remember what it drew. And you will know
+what batch-norm does to two domains in one batch, which must be settled before it is used in DANN.
 
 It leans on tutorial 02 (finite differences) and on im2col and col2im of tutorial 07.
 """
@@ -18,22 +18,28 @@ It leans on tutorial 02 (finite differences) and on im2col and col2im of tutoria
 #
 # .. math:: y[n, u, v, c] = \max_{i, j} \; x[n, \, s u + i, \, s v + j, \, c]
 #
-# What is the derivative of a maximum? Move a pixel that is not the largest a little: the maximum does not
-# change, derivative 0. Move the largest: the maximum moves with it, derivative 1. So :math:`dy` goes to the
-# winner of its window, whole, and to no other pixel. If windows overlap, a pixel may win several, and
-# collects from each.
+# What is the derivative of a maximum? Move a pixel that is not the largest a little: the maximum
+# does not change, derivative 0. Move the largest: the maximum moves with it, derivative 1. So
+# :math:`dy` goes to the winner of its window, whole, and to no other pixel. If windows overlap, a
+# pixel may win several, and collects from each.
 #
-# Below, windows of 3 x 3 that move by 2 over 5 x 5 pixels: four windows. Their gradients are 1, 2, 3 and 4.
-# What reaches the 9 in the middle, and what the 8?
+# Below, windows of 3 x 3 that move by 2 over 5 x 5 pixels: four windows. Their gradients are 1, 2,
+# 3 and 4. What reaches the 9 in the middle, and what the 8?
 
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.ndimage import uniform_filter
 
 from minidann.data import load_digits_pair
+from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
 from minidann.nn import BatchNorm, Dropout, MaxPool2D, conv
-from minidann.nn.gradcheck import TOLERANCE, away_from_kinks, check_layer, numerical_gradient, relative_error
-from minidann.plots import BLUE, GREEN, GREY, ORANGE
+from minidann.nn.gradcheck import (
+    TOLERANCE,
+    away_from_kinks,
+    check_layer,
+    numerical_gradient,
+    relative_error,
+)
 
 
 def double(layer):
@@ -41,7 +47,9 @@ def double(layer):
     return layer.convert(lambda array: array.astype(np.float64))
 
 
-image = np.array([[1, 0, 2, 1, 8], [3, 5, 1, 0, 2], [2, 4, 9, 6, 1], [0, 1, 3, 2, 0], [7, 1, 0, 4, 5]], float)
+image = np.array(
+    [[1, 0, 2, 1, 8], [3, 5, 1, 0, 2], [2, 4, 9, 6, 1], [0, 1, 3, 2, 0], [7, 1, 0, 4, 5]], float
+)
 x, dy = image.reshape(1, 5, 5, 1), np.array([1.0, 2, 3, 4]).reshape(1, 2, 2, 1)
 pool = MaxPool2D(3, stride=2)
 y, dx = pool.forward(x), pool.backward(dy)
@@ -50,8 +58,8 @@ assert dx[0, 2, 2, 0] == 1 + 2 + 3 + 4 and dx[0, 0, 4, 0] == 0
 
 # %%
 # The 9 lies in all four windows and wins each: 1 + 2 + 3 + 4 = 10. The 8 is second to it, and gets
-# nothing: its only window holds the 9 as well. The figure shows this image above, and below it windows of 2 x
-# 2 that do not overlap, each with a winner of its own.
+# nothing: its only window holds the 9 as well. The figure shows this image above, and below it
+# windows of 2 x 2 that do not overlap, each with a winner of its own.
 
 
 def draw(axis, values, title, winners=()):
@@ -61,7 +69,9 @@ def draw(axis, values, title, winners=()):
         won = (row, column) in winners
         box = dict(boxstyle="circle,pad=0.25", fc=ORANGE, ec="black", lw=1.2) if won else None
         ink = "white" if won else (GREY if value == 0 else "black")
-        axis.text(column, row, f"{value:g}", ha="center", va="center", fontsize=14, color=ink, bbox=box)
+        axis.text(
+            column, row, f"{value:g}", ha="center", va="center", fontsize=14, color=ink, bbox=box
+        )
     axis.set_xticks(np.arange(values.shape[1] + 1) - 0.5, [])
     axis.set_yticks(np.arange(values.shape[0] + 1) - 0.5, [])
     axis.grid(color=GREY, lw=0.8)
@@ -78,7 +88,9 @@ def frame_windows(axis, starts, size):
         axis.add_patch(plt.Rectangle(corner, side, side, fc="none", ec=colour, ls=style, lw=2))
 
 
-figure, panels = plt.subplots(2, 4, figsize=(10, 5.6), layout="constrained", width_ratios=(5, 2.6, 2.6, 5))
+figure, panels = plt.subplots(
+    2, 4, figsize=(10, 5.6), layout="constrained", width_ratios=(5, 2.6, 2.6, 5)
+)
 for (first, *rest), size, stride, pixels in zip(panels, (3, 2), (2, 2), (image, image[:4, :4])):
     pool = MaxPool2D(size, stride=stride)
     pooled, back = pool.forward(pixels[None, :, :, None])[0, :, :, 0], pool.backward(dy)[0, :, :, 0]
@@ -93,15 +105,17 @@ plt.show()
 # In code: pooling is im2col, and then a choice in each row
 # ---------------------------------------------------------
 #
-# With im2col of tutorial 07 each window is a row. Forward takes the largest number of each row. Backward puts
-# :math:`dy` into the winner's place of an empty row; then col2im brings the rows back to the image, and *adds
-# where windows overlap*, as it always does.
+# With im2col of tutorial 07 each window is a row. Forward takes the largest number of each row.
+# Backward puts :math:`dy` into the winner's place of an empty row; then col2im brings the rows back
+# to the image, and *adds where windows overlap*, as it always does.
 
 
 def pool_forward(x, size, stride):
     """y, and what backward needs: the winner of each window. Every channel is an image by itself."""
     N, H, W, C = x.shape
-    rows = conv.im2col(x.transpose(0, 3, 1, 2).reshape(N * C, H, W, 1), (size, size), (stride, stride))
+    rows = conv.im2col(
+        x.transpose(0, 3, 1, 2).reshape(N * C, H, W, 1), (size, size), (stride, stride)
+    )
     winners = rows.argmax(axis=1)
     OH, OW = (H - size) // stride + 1, (W - size) // stride + 1
     return rows.max(axis=1).reshape(N, C, OH, OW).transpose(0, 2, 3, 1), winners
@@ -135,9 +149,9 @@ print("ours and MaxPool2D agree, and the gradient that comes in goes out, no mor
 # Ties
 # ----
 #
-# After a ReLU many windows hold nothing but zeros. Who wins? ``argmax`` takes the first in reading order, and
-# so does the package. Is that right? Ask finite differences, for a window of four zeros and :math:`dy = 1`.
-# What will they say: 1, 0, 1/4 or something else?
+# After a ReLU many windows hold nothing but zeros. Who wins? ``argmax`` takes the first in reading
+# order, and so does the package. Is that right? Ask finite differences, for a window of four zeros
+# and :math:`dy = 1`. What will they say: 1, 0, 1/4 or something else?
 
 tie = np.zeros((1, 2, 2, 1))
 pool = MaxPool2D(2)
@@ -150,26 +164,27 @@ np.testing.assert_allclose(differences, 0.5)
 assert pool.forward(tie + 0.1) == 0.1  # all four raised together
 
 # %%
-# One half for every pixel: raise it by :math:`\varepsilon` and the maximum rises, lower it and the maximum
-# stays. The four halves add up to 2, and that is no gradient of anything: raise all four together by
-# :math:`\varepsilon` and :math:`y` rises by :math:`\varepsilon`, not by twice as much. At a tie the maximum
-# *has* no derivative. To send the whole gradient to one of the tied pixels is a consistent choice: what comes
-# in goes out once. To send it to every tied pixel, as ``dy * (x == y)`` would, multiplies it:
+# One half for every pixel: raise it by :math:`\varepsilon` and the maximum rises, lower it and the
+# maximum stays. The four halves add up to 2, and that is no gradient of anything: raise all four
+# together by :math:`\varepsilon` and :math:`y` rises by :math:`\varepsilon`, not by twice as much.
+# At a tie the maximum *has* no derivative. To send the whole gradient to one of the tied pixels is
+# a consistent choice: what comes in goes out once. To send it to every tied pixel, as ``dy * (x ==
+# y)`` would, multiplies it:
 
 every_tied_pixel = (tie == tie.max()) * 1.0
 print("sent back by dy * (x == y):", every_tied_pixel.sum(), "for 1 received")
 assert every_tied_pixel.sum() == 4 and routed.sum() == 1
 
 # %%
-# So a gradient check of pooling must keep its inputs away from ties (``away_from_kinks`` above), and a test
-# of ties must be made by hand.
+# So a gradient check of pooling must keep its inputs away from ties (``away_from_kinks`` above),
+# and a test of ties must be made by hand.
 #
 # Batch-norm, forward
 # -------------------
 #
-# Take one channel: :math:`m` numbers, one from each example of the batch (for images, one from each pixel of
-# each example; every pixel counts as an example). Batch-norm brings them to mean 0 and variance 1, and then
-# lets the network choose another mean and scale:
+# Take one channel: :math:`m` numbers, one from each example of the batch (for images, one from each
+# pixel of each example; every pixel counts as an example). Batch-norm brings them to mean 0 and
+# variance 1, and then lets the network choose another mean and scale:
 #
 # .. math::
 #    \mu = \frac1m \sum_k x_k, \quad d_k = x_k - \mu, \quad v = \frac1m \sum_k d_k^2, \quad
@@ -197,13 +212,13 @@ print("variance of xhat:", xhat.var(axis=0).round(4))
 # Backward, line by line
 # ----------------------
 #
-# Every layer so far treated each example by itself. Here :math:`x_k` moves *every* output: through the mean
-# and the variance. We walk the chain back from :math:`y` to :math:`x`, one arrow at a time. Write :math:`da`
-# for :math:`\partial L / \partial a`. At each quantity, ask: which of the later ones does it enter, directly?
-# Sum over those.
+# Every layer so far treated each example by itself. Here :math:`x_k` moves *every* output: through
+# the mean and the variance. We walk the chain back from :math:`y` to :math:`x`, one arrow at a
+# time. Write :math:`da` for :math:`\partial L / \partial a`. At each quantity, ask: which of the
+# later ones does it enter, directly? Sum over those.
 #
-# 1. :math:`y_k = \gamma \hat x_k + \beta`. One :math:`\gamma` and one :math:`\beta` serve all examples, so
-#    they collect from all:
+# 1. :math:`y_k = \gamma \hat x_k + \beta`. One :math:`\gamma` and one :math:`\beta` serve all
+#    examples, so they collect from all:
 #
 #    .. math::
 #       d\gamma = \sum_k dy_k \, \hat x_k, \qquad d\beta = \sum_k dy_k, \qquad d\hat x_k = \gamma \, dy_k
@@ -218,8 +233,8 @@ print("variance of xhat:", xhat.var(axis=0).round(4))
 #    .. math:: dv = \frac{d\sigma}{2 \sigma}
 #
 # 4. :math:`d_k` is used twice: in :math:`\hat x_k = d_k / \sigma`, and in :math:`v`, where
-#    :math:`\partial v / \partial d_k = 2 d_k / m`. Two uses, two terms. (Here :math:`d d_k` is the gradient
-#    that arrives at :math:`d_k`; ``dd`` in the code.)
+#    :math:`\partial v / \partial d_k = 2 d_k / m`. Two uses, two terms. (Here :math:`d d_k` is the
+#    gradient that arrives at :math:`d_k`; ``dd`` in the code.)
 #
 #    .. math:: d d_k = \frac{d\hat x_k}{\sigma} + dv \, \frac{2 d_k}{m}
 #
@@ -244,9 +259,9 @@ dmu = -dd.sum(axis=0)  # 5
 dx = dd + dmu / m  # 6
 
 # %%
-# Is every line right, not only the last? A chain can be cut anywhere: the part from some quantity up to
-# :math:`L` is a function of that quantity, and so finite differences can judge each line by itself. When your
-# own derivation goes wrong, this is how to find the line.
+# Is every line right, not only the last? A chain can be cut anywhere: the part from some quantity
+# up to :math:`L` is a function of that quantity, and so finite differences can judge each line by
+# itself. When your own derivation goes wrong, this is how to find the line.
 
 
 def from_xhat(xhat):
@@ -288,9 +303,9 @@ for name, (ours, rest_of_the_chain, at) in lines.items():
     assert error < TOLERANCE
 
 # %%
-# ``dmu`` is missing from the list, because it has something to show. :math:`\mu` enters :math:`v` as well,
-# through every :math:`d_k`. Move :math:`\mu` once with :math:`v` held fixed, and once with :math:`v`
-# following. By how much will the two derivatives differ?
+# ``dmu`` is missing from the list, because it has something to show. :math:`\mu` enters :math:`v`
+# as well, through every :math:`d_k`. Move :math:`\mu` once with :math:`v` held fixed, and once with
+# :math:`v` following. By how much will the two derivatives differ?
 
 following, fixed = (
     numerical_gradient(from_mu, mu.copy()),
@@ -303,15 +318,16 @@ np.testing.assert_allclose(following, dmu, atol=1e-7)
 np.testing.assert_allclose(fixed, dmu, atol=1e-7)
 
 # %%
-# The same. Moving :math:`\mu` does not change :math:`v` to first order:
-# :math:`\partial v / \partial \mu = -\frac2m \sum_k d_k`, and deviations from the mean add up to 0. (The mean
-# is the point from which the squared distances are smallest, and at the bottom of a parabola the slope is 0.)
-# This is why the long expression is about to become short.
+# The same. Moving :math:`\mu` does not change :math:`v` to first order: :math:`\partial v /
+# \partial \mu = -\frac2m \sum_k d_k`, and deviations from the mean add up to 0. (The mean is the
+# point from which the squared distances are smallest, and at the bottom of a parabola the slope is
+# 0.) This is why the long expression is about to become short.
 #
 # From six lines to one
 # ---------------------
 #
-# Put step 3 into the second term of step 4, then step 2, and use :math:`\hat x_k = d_k / \sigma` twice:
+# Put step 3 into the second term of step 4, then step 2, and use :math:`\hat x_k = d_k / \sigma`
+# twice:
 #
 # .. math::
 #    dv \, \frac{2 d_k}{m} = \frac{d\sigma}{2 \sigma} \frac{2 d_k}{m} = \frac{\hat x_k}{m} \, d\sigma
@@ -326,7 +342,8 @@ np.testing.assert_allclose(fixed, dmu, atol=1e-7)
 #    \Big( d\hat x_k - \mathrm{mean}(d\hat x) - \hat x_k \, \mathrm{mean}(d\hat x \, \hat x) \Big)
 #    = \frac{\gamma}{\sigma} \Big( dy_k - \frac{d\beta}{m} - \hat x_k \frac{d\gamma}{m} \Big)
 #
-# The two means are gradients that we need anyway. That one line is the backward pass of the package.
+# The two means are gradients that we need anyway. That one line is the backward pass of the
+# package.
 
 short = gamma / sigma * (dy - dbeta / m - xhat * dgamma / m)
 np.testing.assert_allclose(short, dx)
@@ -344,20 +361,21 @@ print("six lines, one line and BatchNorm: equal; images: every pixel is an examp
 # What it means
 # -------------
 #
-# Look at the bracket as geometry. The :math:`m` values of a channel are one vector of :math:`m` numbers. The
-# part of a vector :math:`a` along another, :math:`b`, is :math:`b \, (a \cdot b) / (b \cdot b)`. For the vector of
-# ones that is the mean of :math:`a` in every place. For :math:`\hat x` we have
-# :math:`\hat x \cdot \hat x = m` (its variance is 1, up to :math:`\varepsilon`), so the part of :math:`dy` along it
-# is :math:`\hat x \, \mathrm{mean}(dy \, \hat x)`. Both are taken away: **dy loses its mean and its part along
-# xhat**, and what is left is multiplied by :math:`\gamma / \sigma`.
+# Look at the bracket as geometry. The :math:`m` values of a channel are one vector of :math:`m`
+# numbers. The part of a vector :math:`a` along another, :math:`b`, is :math:`b \, (a \cdot b) / (b
+# \cdot b)`. For the vector of ones that is the mean of :math:`a` in every place. For :math:`\hat x`
+# we have :math:`\hat x \cdot \hat x = m` (its variance is 1, up to :math:`\varepsilon`), so the
+# part of :math:`dy` along it is :math:`\hat x \, \mathrm{mean}(dy \, \hat x)`. Both are taken away:
+# **dy loses its mean and its part along xhat**, and what is left is multiplied by :math:`\gamma /
+# \sigma`.
 #
 # It could not be otherwise. Add a constant to all of :math:`x`: :math:`y` stays as it is. Multiply
-# :math:`x - \mu` by a positive number: :math:`y` stays, up to :math:`\varepsilon`. No loss above this layer can see a
-# shift or a stretch of the batch, so its gradient cannot ask for one.
+# :math:`x - \mu` by a positive number: :math:`y` stays, up to :math:`\varepsilon`. No loss above
+# this layer can see a shift or a stretch of the batch, so its gradient cannot ask for one.
 #
-# With three examples it can be drawn. The plane at right angles to (1, 1, 1) is a sheet of paper, and on it
-# :math:`\hat x` always lies, up to :math:`\varepsilon`, on a circle of radius :math:`\sqrt 3`. Moving
-# :math:`x` can only turn :math:`\hat x` along the circle.
+# With three examples it can be drawn. The plane at right angles to (1, 1, 1) is a sheet of paper,
+# and on it :math:`\hat x` always lies, up to :math:`\varepsilon`, on a circle of radius
+# :math:`\sqrt 3`. Moving :math:`x` can only turn :math:`\hat x` along the circle.
 
 three, upstream = np.array([[0.2], [1.9], [0.6]]), np.array([[0.0], [-0.7], [1.9]])
 layer = double(BatchNorm(1))
@@ -405,9 +423,9 @@ axis.legend(fontsize=12, loc="upper right")
 plt.show()
 
 # %%
-# Numbers, for the batch of six. The sum of :math:`dx` is 0 to rounding. Its part along :math:`\hat x` is 0 up
-# to the share that :math:`\varepsilon` has in the variance, because :math:`\hat x` has variance
-# :math:`v / (v + \varepsilon)`, a little less than 1:
+# Numbers, for the batch of six. The sum of :math:`dx` is 0 to rounding. Its part along :math:`\hat
+# x` is 0 up to the share that :math:`\varepsilon` has in the variance, because :math:`\hat x` has
+# variance :math:`v / (v + \varepsilon)`, a little less than 1:
 
 left_over = (dx * xhat).sum(axis=0)
 predicted = gamma / sigma * (dy * xhat).sum(axis=0) * epsilon / (v + epsilon)
@@ -420,8 +438,8 @@ np.testing.assert_allclose(left_over, predicted, rtol=1e-6)
 # A bug that ones cannot see
 # --------------------------
 #
-# Forget the last term, the one along :math:`\hat x`. Check once with an upstream gradient of ones, once with
-# a random one. Which check lets the bug pass?
+# Forget the last term, the one along :math:`\hat x`. Check once with an upstream gradient of ones,
+# once with a random one. Which check lets the bug pass?
 
 
 def batch_norm(x):
@@ -435,21 +453,23 @@ def careless(dy):
 for name, R in (("ones", np.ones_like(x)), ("random", dy)):
     differences = numerical_gradient(lambda x, R=R: (batch_norm(x) * R).sum(), x.copy())
     difference = np.abs(careless(R) - differences).max()
-    print(f"{name:<7} largest difference {difference:.0e}", "caught" if difference > 1e-6 else "NOT NOTICED")
+    print(
+        f"{name:<7} largest difference {difference:.0e}",
+        "caught" if difference > 1e-6 else "NOT NOTICED",
+    )
     assert (difference > 1e-2) == (name == "random")
 
 # %%
-# With ones, :math:`L` is the sum of all :math:`y`, which is :math:`m \beta` whatever :math:`x` is. Its
-# gradient is 0, and so is that of the bug.
+# With ones, :math:`L` is the sum of all :math:`y`, which is :math:`m \beta` whatever :math:`x` is.
+# Its gradient is 0, and so is that of the bug.
 #
 # Evaluation
 # ----------
 #
-# In use there may be a single image, and its answer must not depend on its neighbours. So evaluation takes a
-# mean and a variance that were collected in training,
-# ``running = momentum * running + (1 - momentum) * batch``, and these are constants. Then
-# :math:`dx = \gamma \, dy / \sigma`: nothing is lost. What would *training* mode do with a batch of one
-# example?
+# In use there may be a single image, and its answer must not depend on its neighbours. So
+# evaluation takes a mean and a variance that were collected in training, ``running = momentum *
+# running + (1 - momentum) * batch``, and these are constants. Then :math:`dx = \gamma \, dy /
+# \sigma`: nothing is lost. What would *training* mode do with a batch of one example?
 
 layer = double(BatchNorm(4))
 for step in range(1, 31):
@@ -471,22 +491,23 @@ print(
 assert not alone.forward(x[:1], train=True).any() and not alone.backward(dy[:1]).any()
 
 # %%
-# One example is its own mean: :math:`\hat x = 0`, and nothing of it is left, neither forward nor backward.
+# One example is its own mean: :math:`\hat x = 0`, and nothing of it is left, neither forward nor
+# backward.
 #
 # Two domains in one batch
 # ------------------------
 #
-# DANN's batch is two stacked halves, source above target. Which mean should batch-norm take away? Let the
-# target be the source, moved. With one mean for both, each domain lies off it, on its own side. If both have
-# variance :math:`v` and their means are :math:`\delta` apart, the mixture has variance
-# :math:`v + \delta^2 / 4` (by the definition: each point is, besides its own spread, :math:`\delta / 2` off
-# the common mean), so afterwards the means are still
+# DANN's batch is two stacked halves, source above target. Which mean should batch-norm take away?
+# Let the target be the source, moved. With one mean for both, each domain lies off it, on its own
+# side. If both have variance :math:`v` and their means are :math:`\delta` apart, the mixture has
+# variance :math:`v + \delta^2 / 4` (by the definition: each point is, besides its own spread,
+# :math:`\delta / 2` off the common mean), so afterwards the means are still
 #
 # .. math:: \frac{\delta}{\sqrt{v + \delta^2 / 4 + \varepsilon}}
 #
-# apart, which tends to 2 as the shift grows. A domain classifier has its answer from a single threshold at 0.
-# ``BatchNorm(channels, parts=2)`` takes each half by its own mean and variance instead. Predict what the
-# right panel will look like.
+# apart, which tends to 2 as the shift grows. A domain classifier has its answer from a single
+# threshold at 0. ``BatchNorm(channels, domains=2)`` takes each half by its own mean and variance
+# instead. Predict what the right panel will look like.
 
 rng = np.random.default_rng(2)
 n, shift = 300, np.array([3.0, -2.0])
@@ -496,7 +517,7 @@ source = centres + rng.normal(scale=0.5, size=(n, 2))
 target = centres + rng.normal(scale=0.5, size=(n, 2)) + shift
 both = np.concatenate([source, target])
 mixed = double(BatchNorm(2)).forward(both, train=True)
-separate_layer = double(BatchNorm(2, parts=2))
+separate_layer = double(BatchNorm(2, domains=2))
 separate = separate_layer.forward(both, train=True)
 
 
@@ -507,7 +528,10 @@ def gap(points):
 
 def scatter(axis, points, title, target_labels=labels):
     """Domain by colour and marker, class by filled and hollow."""
-    halves = (("source", points[:n], labels, BLUE, "o"), ("target", points[n:], target_labels, ORANGE, "^"))
+    halves = (
+        ("source", points[:n], labels, BLUE, "o"),
+        ("target", points[n:], target_labels, ORANGE, "^"),
+    )
     for name, half, of, colour, marker in halves:
         for label, face in ((0, "none"), (1, colour)):
             axis.scatter(
@@ -536,7 +560,7 @@ def legend_below(figure, axis):
 figure, panels = plt.subplots(1, 3, figsize=(11, 4.8), layout="constrained")
 scatter(panels[0], both, "before")
 scatter(panels[1], mixed, "one mean for both")
-scatter(panels[2], separate, "each domain its own (parts=2)")
+scatter(panels[2], separate, "each domain its own (domains=2)")
 legend_below(figure, panels[0])
 plt.show()
 
@@ -550,7 +574,9 @@ np.testing.assert_allclose(1000 / np.sqrt(1 + 1000**2 / 4), 2, rtol=1e-4)  # a s
 np.testing.assert_allclose(gap(separate), 0, atol=1e-12)
 is_target = np.arange(2 * n) >= n
 normalised_pairs = {"mixed": mixed, "separate": separate}
-guesses = {name: np.mean((points[:, 0] > 0) == is_target) for name, points in normalised_pairs.items()}
+guesses = {
+    name: np.mean((points[:, 0] > 0) == is_target) for name, points in normalised_pairs.items()
+}
 print(
     "domain guessed right by the sign of channel 0:",
     {name: round(float(share), 2) for name, share in guesses.items()},
@@ -558,11 +584,12 @@ print(
 assert guesses["mixed"] > 0.95 and 0.4 < guesses["separate"] < 0.6
 
 # %%
-# The large markers are the means. With one mean for both the domains stay as far apart as before, in another
-# unit. Each by its own, they coincide here, because the domains differ by a shift and by nothing else. Nothing
-# had to be learned for it. Whoever wants this must do it wherever a batch-norm sees both domains, in :math:`G_f`
-# and in :math:`G_d` alike: a single mixed one hands on what difference of the means it is given. (With mixed
-# batch-norm DANN may still adapt; tutorial 13 compares the two.)
+# The large markers are the means. With one mean for both the domains stay as far apart as before,
+# in another unit. Each by its own, they coincide here, because the domains differ by a shift and by
+# nothing else. Nothing had to be learned for it. Whoever wants this must do it wherever a
+# batch-norm sees both domains, in :math:`G_f` and in :math:`G_d` alike: a single mixed one hands on
+# what difference of the means it is given. (With mixed batch-norm DANN may still adapt; tutorial 13
+# compares the two.)
 #
 # In code, two parts are two layers, one on each half, that share :math:`\gamma` and :math:`\beta`:
 
@@ -572,17 +599,22 @@ halves = [double(BatchNorm(2)) for _ in range(2)]
 for half, rows in zip(halves, (slice(0, n), slice(n, None))):
     np.testing.assert_allclose(half.forward(both[rows], train=True), separate[rows])
     np.testing.assert_allclose(half.backward(upstream[rows]), dx[rows])
-np.testing.assert_allclose(halves[0].grads["gamma"] + halves[1].grads["gamma"], separate_layer.grads["gamma"])
+np.testing.assert_allclose(
+    halves[0].grads["gamma"] + halves[1].grads["gamma"], separate_layer.grads["gamma"]
+)
 
 # %%
 # Two limits, both worth knowing before you trust it.
 #
-# **Evaluation.** The running statistics are joint: the average of the two means, the average of the two
-# variances, so that no domain label is needed in use. What was brought together in training now has a common
-# mean taken away, and lies apart again. How far? The variance is now the average of the two, :math:`v`, *without*
-# :math:`\delta^2 / 4`, so by :math:`\delta / \sqrt{v + \varepsilon}`, which is more than with the mixture:
+# **Evaluation.** The running statistics are joint: the average of the two means, the average of the
+# two variances, so that no domain label is needed in use. What was brought together in training now
+# has a common mean taken away, and lies apart again. How far? The variance is now the average of
+# the two, :math:`v`, *without* :math:`\delta^2 / 4`, so by :math:`\delta / \sqrt{v + \varepsilon}`,
+# which is more than with the mixture:
 
-separate_layer.momentum = 0.0  # the running statistics are those of the last batch, for a clear view
+separate_layer.momentum = (
+    0.0  # the running statistics are those of the last batch, for a clear view
+)
 separate_layer.forward(both, train=True)
 evaluated = separate_layer.forward(both)
 joint_mean = (source.mean(axis=0) + target.mean(axis=0)) / 2
@@ -593,9 +625,9 @@ print("means apart in evaluation, joint:     ", gap(evaluated).round(2))
 assert (gap(evaluated) > gap(mixed)).all()
 
 # %%
-# The price depends on how far apart the statistics lie, and here they lie far apart on purpose. Where it is
-# high, let the target have its own: pass unlabelled target examples through once and keep their statistics.
-# (``minidann.ablation`` reports both.) For one layer:
+# The price depends on how far apart the statistics lie, and here they lie far apart on purpose.
+# Where it is high, let the target have its own: pass unlabelled target examples through once and
+# keep their statistics. (``minidann.ablation`` reports both.) For one layer:
 
 target_layer = double(BatchNorm(2, momentum=0.0))
 target_layer.forward(target, train=True)  # no label is needed
@@ -603,14 +635,15 @@ np.testing.assert_allclose(target_layer.forward(target), separate[n:], rtol=1e-5
 print("target by its own running statistics: as in training")
 
 # %%
-# **Other shares of the classes.** The mean of a domain depends on how many examples of each class are in it.
-# Let the target hold nine of class 1 for each one of class 0. There is no shift at all now: each class is
-# drawn around the same place in both domains. What does separate normalisation do?
+# **Other shares of the classes.** The mean of a domain depends on how many examples of each class
+# are in it. Let the target hold nine of class 1 for each one of class 0. There is no shift at all
+# now: each class is drawn around the same place in both domains. What does separate normalisation
+# do?
 
 few = (np.arange(n) % 10 != 0).astype(int)  # 1 for nine of ten
 unequal = np.where(few[:, None] == 1, 1.0, -1.0) * [0.3, 1.2] + rng.normal(scale=0.5, size=(n, 2))
 pair = np.concatenate([source, unequal])
-normalised = double(BatchNorm(2, parts=2)).forward(pair, train=True)
+normalised = double(BatchNorm(2, domains=2)).forward(pair, train=True)
 
 
 def class_gap(points, label):
@@ -630,23 +663,24 @@ for label in (0, 1):
     assert after > 2 * before
 
 # %%
-# The overall means coincide, as promised, and that is the harm: the two classes of the target are pulled away
-# from their fellows. DANN itself has the same limit: it matches whole domains, so it assumes that their
-# classes come in similar shares. Know your class shares before you match anything.
+# The overall means coincide, as promised, and that is the harm: the two classes of the target are
+# pulled away from their fellows. DANN itself has the same limit: it matches whole domains, so it
+# assumes that their classes come in similar shares. Know your class shares before you match
+# anything.
 #
 # Dropout
 # -------
 #
-# In training each unit is silenced with probability :math:`p` (``rate``), by a mask that is drawn anew at
-# every forward pass. Those that remain are divided by :math:`1 - p`:
+# In training each unit is silenced with probability :math:`p` (``rate``), by a mask that is drawn
+# anew at every forward pass. Those that remain are divided by :math:`1 - p`:
 #
 # .. math:: y = \frac{x \cdot \mathrm{mask}}{1 - p}, \qquad dx = \frac{dy \cdot \mathrm{mask}}{1 - p}
 #
-# Why the division? The expected value: :math:`E[y] = (1 - p) \cdot \frac{x}{1 - p} + p \cdot 0 = x`. The
-# layer above sees the same mean in training and in evaluation, where dropout does nothing. ("Inverted"
-# dropout: the older form leaves training alone and shrinks the weights in evaluation.) What it
-# costs is variance: :math:`E[y^2] = (1 - p) \cdot \frac{x^2}{(1 - p)^2} = \frac{x^2}{1 - p}`, so that
-# :math:`E[y^2] - x^2 = x^2 \, p / (1 - p)`. Both, by 20,000 masks:
+# Why the division? The expected value: :math:`E[y] = (1 - p) \cdot \frac{x}{1 - p} + p \cdot 0 =
+# x`. The layer above sees the same mean in training and in evaluation, where dropout does nothing.
+# ("Inverted" dropout: the older form leaves training alone and shrinks the weights in evaluation.)
+# What it costs is variance: :math:`E[y^2] = (1 - p) \cdot \frac{x^2}{(1 - p)^2} = \frac{x^2}{1 -
+# p}`, so that :math:`E[y^2] - x^2 = x^2 \, p / (1 - p)`. Both, by 20,000 masks:
 
 rate, draws = 0.4, 20_000
 units = np.array([[-2.0, 0.5, 1.0, 3.0]])
@@ -655,14 +689,16 @@ samples = np.concatenate([dropout.forward(units, train=True) for _ in range(draw
 variance = units[0] ** 2 * rate / (1 - rate)
 print("x:       ", units[0], "\nmean y:  ", samples.mean(axis=0).round(3))
 print("variance:", samples.var(axis=0).round(3), " by the formula:", variance.round(3))
-assert (np.abs(samples.mean(axis=0) - units[0]) < 4 * np.sqrt(variance / draws)).all()  # four standard errors
+assert (
+    np.abs(samples.mean(axis=0) - units[0]) < 4 * np.sqrt(variance / draws)
+).all()  # four standard errors
 np.testing.assert_allclose(samples.var(axis=0), variance, rtol=0.05)
 assert dropout.forward(units) is units
 
 # %%
-# Backward must use *the mask of its forward pass*: a unit that was silenced had no part in :math:`y`, and so
-# must not learn from it. Where :math:`y` is 0 because of the mask, :math:`dx` is 0, and elsewhere it is
-# :math:`dy / (1 - p)`. Plant the mistake of drawing a new mask in backward:
+# Backward must use *the mask of its forward pass*: a unit that was silenced had no part in
+# :math:`y`, and so must not learn from it. Where :math:`y` is 0 because of the mask, :math:`dx` is
+# 0, and elsewhere it is :math:`dy / (1 - p)`. Plant the mistake of drawing a new mask in backward:
 
 x, dy = rng.standard_normal((5, 4)), rng.standard_normal((5, 4))
 dropout = Dropout(rate, rng=np.random.default_rng(4))
@@ -686,20 +722,21 @@ for kind in (Dropout, FreshMask):
     assert report.passed() == (kind is Dropout)
 
 # %%
-# How can differences check a layer that is random? Every forward pass of ``check_layer`` starts from a copy
-# of the layer, generator included, so that both sides of a difference draw the same mask.
+# How can differences check a layer that is random? Every forward pass of ``check_layer`` starts
+# from a copy of the layer, generator included, so that both sides of a difference draw the same
+# mask.
 #
 # Whole channels
 # --------------
 #
-# In an image, neighbours carry nearly the same number. Silence single pixels, and the next convolution, which
-# looks at a neighbourhood, hardly misses them: their neighbours tell. ``Dropout(rate, channels=True)`` makes
-# one draw for a whole channel of an example, so the mask has shape ``(N, 1, 1, C)``, and what is gone is
-# gone.
+# In an image, neighbours carry nearly the same number. Silence single pixels, and the next
+# convolution, which looks at a neighbourhood, hardly misses them: their neighbours tell.
+# ``Dropout(rate, channels=True)`` makes one draw for a whole channel of an example, so the mask has
+# shape ``(N, 1, 1, C)``, and what is gone is gone.
 #
-# Put a number on it. A mean over 5 x 5 equal pixels, each silenced by itself with :math:`p = 1/2`, is a mean
-# of 25 independent draws. How large is its standard deviation, relative to the pixel's value, and how large
-# if the 25 fall and stand together?
+# Put a number on it. A mean over 5 x 5 equal pixels, each silenced by itself with :math:`p = 1/2`,
+# is a mean of 25 independent draws. How large is its standard deviation, relative to the pixel's
+# value, and how large if the 25 fall and stand together?
 
 source, _ = load_digits_pair()
 digit = source.x_train[0].mean(axis=2) / 255  # (28, 28), 0 to 1
@@ -716,8 +753,12 @@ for channels in (False, True):
     dropout = Dropout(0.5, channels=channels, rng=np.random.default_rng(6))
     dropped[channels] = dropout.forward(feature_maps, train=True)
     spread[channels] = mean_5x5(dropout.forward(flat, train=True))[0, 14, 14].std()
-print(f"standard deviation of a mean over 5 x 5 ones: units {spread[False]:.2f}, channels {spread[True]:.2f}")
-np.testing.assert_allclose(spread[False], np.sqrt(1 / 25), rtol=0.15)  # p / (1 - p) = 1, over 25 draws
+print(
+    f"standard deviation of a mean over 5 x 5 ones: units {spread[False]:.2f}, channels {spread[True]:.2f}"
+)
+np.testing.assert_allclose(
+    spread[False], np.sqrt(1 / 25), rtol=0.15
+)  # p / (1 - p) = 1, over 25 draws
 np.testing.assert_allclose(spread[True], 1, rtol=0.15)
 whole = (dropped[True] != 0).any(axis=(0, 1, 2))
 kept_pixels = np.where(whole, 2 * feature_maps, 0)  # divided by 1 - p = 1/2
@@ -741,23 +782,23 @@ panels[1, 0].set_ylabel("mean over 5 x 5", fontsize=13)
 plt.show()
 
 # %%
-# A fifth against one. Below the second picture the digit can still be read; below the third there is nothing.
-# (The fourth is brighter than the first, by the factor :math:`1 / (1 - p) = 2`. All pictures share one scale
-# of grey.)
+# A fifth against one. Below the second picture the digit can still be read; below the third there
+# is nothing. (The fourth is brighter than the first, by the factor :math:`1 / (1 - p) = 2`. All
+# pictures share one scale of grey.)
 #
 # Check yourself
 # --------------
 #
 # *Exercise.* Do it on paper, then write the three numbers down.
 #
-# (a) ``BatchNorm(1, parts=2)`` receives four examples in training: source 1 and 3, target 10 and 14. The
+# (a) ``BatchNorm(1, domains=2)`` receives four examples in training: source 1 and 3, target 10 and 14. The
 # gradient that arrives is ``dy = (1, 0, 0, 0)``. What is the largest :math:`|dx|`, to two decimals?
 #
-# (b) ``MaxPool2D(3, stride=1)`` receives an image of 5 x 5 pixels that are all 0, but for a 1 in row 2,
-# column 1 (counted from 0). Every :math:`dy` is 1. What reaches that pixel?
+# (b) ``MaxPool2D(3, stride=1)`` receives an image of 5 x 5 pixels that are all 0, but for a 1 in
+# row 2, column 1 (counted from 0). Every :math:`dy` is 1. What reaches that pixel?
 #
-# (c) ``Dropout(0.8)`` in training; a unit remains, and the gradient that arrives at it is 1. What does it
-# hand on?
+# (c) ``Dropout(0.8)`` in training; a unit remains, and the gradient that arrives at it is 1. What
+# does it hand on?
 
 your_answer = None  # (a, b, c)
 
@@ -765,7 +806,7 @@ your_answer = None  # (a, b, c)
 def expected():
     """The three answers, from the package."""
     norm, pool, dropout = (
-        double(BatchNorm(1, parts=2)),
+        double(BatchNorm(1, domains=2)),
         MaxPool2D(3, stride=1),
         Dropout(0.8, rng=np.random.default_rng(7)),
     )
@@ -775,7 +816,11 @@ def expected():
     spot[0, 2, 1, 0] = 1
     collected = pool.backward(np.ones_like(pool.forward(spot)))[0, 2, 1, 0]
     remain = dropout.forward(np.ones((1, 50)), train=True) > 0
-    return round(float(largest), 2), float(collected), float(dropout.backward(np.ones((1, 50)))[remain][0])
+    return (
+        round(float(largest), 2),
+        float(collected),
+        float(dropout.backward(np.ones((1, 50)))[remain][0]),
+    )
 
 
 def check(answer):
@@ -801,10 +846,11 @@ else:
 check((0.0, 6, 1 / (1 - 0.8)))
 
 # %%
-# (a) Each part is normalised by itself, so the target's examples get nothing, and the source's are a batch of
-# two. Two numbers are a vector with two directions, the ones and :math:`\hat x = (-1, 1)`, and ``dy`` loses
-# its part along either. Nothing is left: a batch of two teaches nothing below a batch-norm. (In numbers, what
-# :math:`\varepsilon` leaves is far below the second decimal.) With one part for all four it would not be 0:
+# (a) Each part is normalised by itself, so the target's examples get nothing, and the source's are
+# a batch of two. Two numbers are a vector with two directions, the ones and :math:`\hat x = (-1,
+# 1)`, and ``dy`` loses its part along either. Nothing is left: a batch of two teaches nothing below
+# a batch-norm. (In numbers, what :math:`\varepsilon` leaves is far below the second decimal.) With
+# one part for all four it would not be 0:
 
 mixed = double(BatchNorm(1))
 mixed.forward(np.array([[1.0], [3], [10], [14]]), train=True)
@@ -812,9 +858,10 @@ print(mixed.backward(np.array([[1.0], [0], [0], [0]])).ravel().round(3))
 assert np.abs(mixed.backward(np.array([[1.0], [0], [0], [0]]))).max() > 0.05
 
 # %%
-# (b) There are 3 x 3 windows, which begin at rows and columns 0, 1, 2. Row 2 lies in all three rows of
-# windows, column 1 in those that begin at 0 and 1: 3 x 2 windows, and the 1 wins each. (c) 1 / 0.2 = 5.
+# (b) There are 3 x 3 windows, which begin at rows and columns 0, 1, 2. Row 2 lies in all three rows
+# of windows, column 1 in those that begin at 0 and 1: 3 x 2 windows, and the 1 wins each. (c) 1 /
+# 0.2 = 5.
 #
-# The three lessons again. A choice made forward is a route backward. A quantity that all examples share hands
-# a gradient to all of them, and what it makes invisible (shift and stretch) it takes out of the gradient.
-# What was drawn at random must be kept.
+# The three lessons again. A choice made forward is a route backward. A quantity that all examples
+# share hands a gradient to all of them, and what it makes invisible (shift and stretch) it takes
+# out of the gradient. What was drawn at random must be kept.

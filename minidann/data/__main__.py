@@ -1,8 +1,8 @@
 """The data sets at a glance, and how to get them.
 
-    python -m minidann.data                                   what there is, and whether it is here
-    python -m minidann.data fetch mnist bsds500               download them, resume if stopped, check their content
-    python -m minidann.data show mnist usps --out sheet.png   a picture of what is in them
+python -m minidann.data                                   what there is, and whether it is here
+python -m minidann.data fetch mnist bsds500               download them, resume if stopped, check their content
+python -m minidann.data show mnist usps --out sheet.png   a picture of what is in them
 """
 
 import argparse
@@ -10,11 +10,11 @@ import os
 import sys
 from pathlib import Path
 
-from minidann.data.catalogue import DATASETS
 from minidann.data.fetch import fetch_dataset, locate, missing
+from minidann.data.registry import DATASETS
 from minidann.data.store import folders
-from minidann.errors import InputError
-from minidann.experiment import clear_errors
+from minidann.runtime.command import clear_errors
+from minidann.runtime.errors import InputError
 
 SEARCHED = "--data-dir, then $MINIDANN_DATA, then datasets/, then ~/.cache/minidann"
 
@@ -28,7 +28,9 @@ def main(argv=None):
     if args.command == "show":
         return show(args)
     if args.data_dir and not Path(args.data_dir).is_dir():
-        raise InputError(f"{args.data_dir} is not a folder; name the one that holds the data sets with --data-dir, or leave it out")
+        raise InputError(
+            f"{args.data_dir} is not a folder; name the one that holds the data sets with --data-dir, or leave it out"
+        )
     print(f"Data sets, sought in {SEARCHED}:\n")
     for dataset in DATASETS.values():
         print(entry(dataset, args.data_dir))
@@ -48,32 +50,65 @@ def parse(argv=None):
     commands = parser.add_subparsers(dest="command", title="commands", metavar="{fetch,show}")
     about = "download data sets; a download that was stopped goes on where it was, and nothing is put in place before its content is checked"
     fetching = commands.add_parser("fetch", help="download data sets", description=about)
-    fetching.add_argument("names", nargs="+", metavar="NAME", help=f"of {', '.join(fetchable())}; mnistm is made of mnist and bsds500 and fetches both")
+    fetching.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help=f"of {', '.join(fetchable())}; mnistm is made of mnist and bsds500 and fetches both",
+    )
     into = "folder to put them in, made if it is not there (default: $MINIDANN_DATA, or ~/.cache/minidann)"
     fetching.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS, help=into)
-    showing = commands.add_parser("show", help="draw what is in data sets", description="draw a contact sheet of data sets, side by side")
+    showing = commands.add_parser(
+        "show",
+        help="draw what is in data sets",
+        description="draw a contact sheet of data sets, side by side",
+    )
     showing.add_argument("names", nargs="+", metavar="NAME", help=f"of {', '.join(DATASETS)}")
-    showing.add_argument("--out", type=Path, default=Path("sheet.png"), metavar="FILE", help="the picture; its suffix says the format (default: %(default)s)")
-    showing.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS, help="folder that is searched first")
-    showing.add_argument("--seed", type=int, default=0, help="chooses the images (default: %(default)s)")
+    showing.add_argument(
+        "--out",
+        type=Path,
+        default=Path("sheet.png"),
+        metavar="FILE",
+        help="the picture; its suffix says the format (default: %(default)s)",
+    )
+    showing.add_argument(
+        "--data-dir", metavar="DIR", default=argparse.SUPPRESS, help="folder that is searched first"
+    )
+    showing.add_argument(
+        "--seed", type=int, default=0, help="chooses the images (default: %(default)s)"
+    )
     return parser.parse_args(argv)
 
 
 def fetchable():
     """Names of the data sets that can be downloaded."""
-    return [name for name, dataset in DATASETS.items() if dataset.files and all(file.addresses for file in dataset.files)]
+    return [
+        name
+        for name, dataset in DATASETS.items()
+        if dataset.files and all(file.addresses for file in dataset.files)
+    ]
 
 
 def fetch(args):
     """Download what is named."""
-    folder = Path(args.data_dir or os.environ.get("MINIDANN_DATA") or Path.home() / ".cache" / "minidann")
+    folder = Path(
+        args.data_dir or os.environ.get("MINIDANN_DATA") or Path.home() / ".cache" / "minidann"
+    )
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; name one to put the data sets in with --data-dir")
+        raise InputError(
+            f"{folder} is not a folder; name one to put the data sets in with --data-dir"
+        )
     try:
         for dataset in to_fetch(args.names):
-            where = folder if args.data_dir else next((there for there in folders() if not missing(dataset, there)), folder)
+            where = (
+                folder
+                if args.data_dir
+                else next((there for there in folders() if not missing(dataset, there)), folder)
+            )
             new = fetch_dataset(dataset, where)
-            print(f"{dataset.name}: {f'{len(new)} files downloaded, checked and put' if new else 'there already, checked,'} in {where}")
+            print(
+                f"{dataset.name}: {f'{len(new)} files downloaded, checked and put' if new else 'there already, checked,'} in {where}"
+            )
     except KeyboardInterrupt:
         print("\nStopped; the same command goes on where this one was.", file=sys.stderr)
         return 130
@@ -143,7 +178,11 @@ def state(dataset, data_dir=None):
         return "needs no files", "", ""
     paths = [path for file in files if (path := locate(file, data_dir))]
     where = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
-    size = f"{sum(path.stat().st_size for path in contents(dataset, paths)) / 1e6:,.1f} MB" if paths else ""
+    size = (
+        f"{sum(path.stat().st_size for path in contents(dataset, paths)) / 1e6:,.1f} MB"
+        if paths
+        else ""
+    )
     if len(paths) == len(files):
         return "present", where, size
     return f"{len(paths)} of {len(files)} files" if paths else "not present", where, size
@@ -153,7 +192,9 @@ def contents(dataset, paths):
     """The files of a data set on disk: those paths, and if it was put there by hand all that lies beside them."""
     if dataset.parts or dataset.name in fetchable():
         return paths
-    return {path for beside in paths for path in beside.parent.rglob("*") if path.is_file()}
+    return {
+        path for to_device_of in paths for path in to_device_of.parent.rglob("*") if path.is_file()
+    }
 
 
 if __name__ == "__main__":

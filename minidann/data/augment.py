@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from minidann.backend import array_module, beside, fused
+from minidann.runtime.arrays import array_module, fused, to_device_of
 
 KNOTS = 5  # of the elastic field along each axis
 
@@ -34,21 +34,26 @@ def random_warp(x, rng, *, shift=0.0, affine=0.0, elastic=0.0):
     -------
     float32 array (N, H, W, C)
 
-    Notes
-    -----
-    The affine part is that of French et al., *Self-ensembling for visual domain adaptation* (2018), where it is 0.1. The elastic part goes back to
-    Simard et al., *Best practices for convolutional neural networks* (2003), who smooth a field of noise by a Gaussian instead.
+    Notes ----- The affine part is that of French et al., *Self-ensembling for visual domain
+    adaptation* (2018), where it is 0.1. The elastic part goes back to Simard et al., *Best
+    practices for convolutional neural networks* (2003), who smooth a field of noise by a Gaussian
+    instead.
     """
     n, *size, _ = x.shape
     a = np.eye(2) + affine * rng.standard_normal((n, 2, 2))
     t = rng.uniform(-shift, shift, (n, 2))
     u = elastic * rng.standard_normal((n, 2, KNOTS, KNOTS))
-    a, t, u = (beside(x, draw.astype(np.float32)) for draw in (a, t, u))
-    tall, wide = (beside(x, hats(KNOTS, length)) for length in size)
+    a, t, u = (to_device_of(x, draw.astype(np.float32)) for draw in (a, t, u))
+    tall, wide = (to_device_of(x, hats(KNOTS, length)) for length in size)
     u = tall @ u @ wide.T  # (N, 2, H, W)
-    down, right = (beside(x, np.arange(length, dtype=np.float32) - middle(length)) for length in size)  # (H,) (W,)
+    down, right = (
+        to_device_of(x, np.arange(length, dtype=np.float32) - middle(length)) for length in size
+    )  # (H,) (W,)
     a, t = a[..., None, None], t[..., None, None]
-    rows, columns = (a[:, k, 0] * down[:, None] + a[:, k, 1] * right + (t[:, k] + middle(size[k])) + u[:, k] for k in (0, 1))  # (N, H, W)
+    rows, columns = (
+        a[:, k, 0] * down[:, None] + a[:, k, 1] * right + (t[:, k] + middle(size[k])) + u[:, k]
+        for k in (0, 1)
+    )  # (N, H, W)
     return sample(x, rows, columns)
 
 
@@ -75,17 +80,20 @@ def cutout(x, rng, *, side=0.5, fill=127.5):
     array (N, H, W, C)
         Of the same type as x.
 
-    Notes
-    -----
-    DeVries and Taylor, *Improved regularization of convolutional neural networks with cutout* (2017), whose squares are all of one size. Those of
-    Sohn et al., *FixMatch* (2020), are as here.
+    Notes ----- DeVries and Taylor, *Improved regularization of convolutional neural networks with
+    cutout* (2017), whose squares are all of one size. Those of Sohn et al., *FixMatch* (2020), are
+    as here.
     """
     n, *size, _ = x.shape
     m = rng.uniform(size=(n, 2))
     reach = rng.uniform(0, side / 2, n)
-    m, reach = (beside(x, draw.astype(np.float32)) for draw in (m, reach))
-    down, right = (beside(x, (np.arange(length, dtype=np.float32) + 0.5) / length) for length in size)  # (H,) (W,)
-    rows, columns = (abs(at - m[:, k, None]) < reach[:, None] for k, at in enumerate((down, right)))  # (N, H) (N, W)
+    m, reach = (to_device_of(x, draw.astype(np.float32)) for draw in (m, reach))
+    down, right = (
+        to_device_of(x, (np.arange(length, dtype=np.float32) + 0.5) / length) for length in size
+    )  # (H,) (W,)
+    rows, columns = (
+        abs(at - m[:, k, None]) < reach[:, None] for k, at in enumerate((down, right))
+    )  # (N, H) (N, W)
     covered = rows[:, :, None, None] & columns[:, None, :, None]  # (N, H, W, 1)
     return array_module(x).where(covered, x.dtype.type(fill), x)
 
@@ -123,7 +131,9 @@ def sample(x, rows, columns):
     j, c = whole_and_part(xp, columns, width)
     corner = (xp.arange(n)[:, None, None] * height + i) * width + j  # of x as a list of pixels
     pixels = x.reshape(-1, channels).astype(np.float32)
-    upper, upper_right, lower, lower_right = (pixels.take(corner + step, axis=0) for step in (0, 1, width, width + 1))  # (N, h, w, C)
+    upper, upper_right, lower, lower_right = (
+        pixels.take(corner + step, axis=0) for step in (0, 1, width, width + 1)
+    )  # (N, h, w, C)
     upper = between(upper, upper_right, c)
     lower = between(lower, lower_right, c)
     return between(upper, lower, r)

@@ -5,8 +5,9 @@
     DATA/.fetch-mnist/mnist/NAME               whole; it waits for the other files of the set
     DATA/mnist/NAME                            in place, after the data set was loaded from .fetch-mnist and found undamaged
 
-A file gets its last name by a rename alone, so that whatever happens, a full disk or kill -9, no half file is ever found
-under it. Two processes take turns by a lock on DATA/.fetch.lock; the second finds the files there.
+A file gets its last name by a rename alone, so that whatever happens, a full disk or kill -9, no
+half file is ever found under it. Two processes take turns by a lock on DATA/.fetch.lock; the second
+finds the files there.
 """
 
 import errno
@@ -22,8 +23,9 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from minidann.data.store import folders, replacing
-from minidann.errors import InputError
+from minidann.data.store import folders
+from minidann.runtime.errors import InputError
+from minidann.runtime.files import replacing
 
 try:
     import fcntl
@@ -49,7 +51,7 @@ def fetch_dataset(dataset, folder, progress=True):
 
     Parameters
     ----------
-    dataset : minidann.data.catalogue.DataSet
+    dataset : minidann.data.registry.DataSet
         Its ``load`` decides whether the content is undamaged.
     folder : path
         The data folder; made if it is not there.
@@ -64,10 +66,13 @@ def fetch_dataset(dataset, folder, progress=True):
     Raises
     ------
     InputError
-        If a file can not be downloaded or written, or the content is damaged, be it new or there before.
+        If a file can not be downloaded or written, or the content is damaged, be it new or there
+        before.
     """
     folder = Path(folder)
-    if not missing(dataset, folder):  # nothing is written, not even a lock: the folder may be read-only
+    if not missing(
+        dataset, folder
+    ):  # nothing is written, not even a lock: the folder may be read-only
         check(dataset, folder, "delete that file to fetch it anew")
         return []
     with writing_to(folder):
@@ -115,7 +120,8 @@ def fetch(file, folder, progress=True):
     Raises
     ------
     InputError
-        If no address gives it, or it can not be written; what has come of it is kept for the next call.
+        If no address gives it, or it can not be written; what has come of it is kept for the next
+        call.
     """
     path = Path(folder, file.name)
     part, failures = path.with_name(path.name + ".part"), []
@@ -131,7 +137,9 @@ def fetch(file, folder, progress=True):
             os.replace(part, path)
             note(part).unlink()
             return path
-    raise InputError(f"{file.name} could not be downloaded ({'; '.join(failures)}); look at the connection, then {AGAIN}")
+    raise InputError(
+        f"{file.name} could not be downloaded ({'; '.join(failures)}); look at the connection, then {AGAIN}"
+    )
 
 
 def download(address, part, progress):
@@ -142,11 +150,16 @@ def download(address, part, progress):
     except RangeBeyondEnd:
         begin, response = 0, connect(address, part, 0)
     with response:
-        begin = begin if response.status == 206 else 0  # 200: the whole file, whatever was asked for
+        begin = (
+            begin if response.status == 206 else 0
+        )  # 200: the whole file, whatever was asked for
         size = expected_size(response, begin)
         if not begin:
             restart(part, address, response)
-        with open(part, "ab" if begin else "wb") as out, tqdm(**bar(part, begin, size, progress)) as shown:
+        with (
+            open(part, "ab" if begin else "wb") as out,
+            tqdm(**bar(part, begin, size, progress)) as shown,
+        ):
             for chunk in chunks(response):
                 if out.tell() + len(chunk) > LARGEST:
                     raise Failed(f"more than the {LARGEST >> 30} GiB that any file has")
@@ -159,7 +172,9 @@ def download(address, part, progress):
 def connect(address, part, begin):
     """The response to a request for a file from byte ``begin`` on. Raises Failed, RangeBeyondEnd."""
     headers = {"User-Agent": "minidann"}
-    if begin:  # If-Range: the whole file, please, if it is no longer the one that we have the beginning of
+    if (
+        begin
+    ):  # If-Range: the whole file, please, if it is no longer the one that we have the beginning of
         headers |= {"Range": f"bytes={begin}-", "If-Range": origin(part)[1]}
     refuse_other_schemes(address)
     try:
@@ -170,7 +185,9 @@ def connect(address, part, begin):
         error.close()
         if error.code == 416 and begin:
             raise RangeBeyondEnd from error
-        raise Failed(f"{error.code} {' '.join(str(error.reason).split())}") from error  # some reasons are of several lines
+        raise Failed(
+            f"{error.code} {' '.join(str(error.reason).split())}"
+        ) from error  # some reasons are of several lines
     except (OSError, HTTPException, ValueError) as error:
         raise Failed(reason(error)) from error
 
@@ -221,7 +238,14 @@ def reason(error):
 
 def bar(part, begin, size, progress):
     """Options of tqdm for one download."""
-    return {"desc": part.name.removesuffix(".part"), "initial": begin, "total": size, "unit": "B", "unit_scale": True, "disable": not progress}
+    return {
+        "desc": part.name.removesuffix(".part"),
+        "initial": begin,
+        "total": size,
+        "unit": "B",
+        "unit_scale": True,
+        "disable": not progress,
+    }
 
 
 def note(part):
@@ -246,9 +270,13 @@ def resumable(part, address):
 
 def restart(part, address, response):
     """Forget what has come so far, and note where what comes now is from."""
-    part.unlink(missing_ok=True)  # before the note is changed: at no time does a note speak of other bytes
+    part.unlink(
+        missing_ok=True
+    )  # before the note is changed: at no time does a note speak of other bytes
     etag = response.headers.get("ETag", "")
-    mark = etag if etag.startswith('"') else response.headers.get("Last-Modified", "")  # a weak ETag, W/"...", promises no equal bytes
+    mark = (
+        etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
+    )  # a weak ETag, W/"...", promises no equal bytes
     note(part).write_text(f"{address}\n{mark}")
 
 
@@ -303,7 +331,9 @@ def move(staged, path):
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        with replacing(path) as temporary:  # mnist/ is a link to another disk, which a rename can not cross
+        with replacing(
+            path
+        ) as temporary:  # mnist/ is a link to another disk, which a rename can not cross
             shutil.copyfile(staged, temporary)
 
 
@@ -314,7 +344,9 @@ def writing_to(folder):
         yield
     except OSError as error:
         remedy = f"make room or name another folder with --data-dir, and {AGAIN}"
-        raise InputError(f"nothing more can be written to {folder} ({error.strerror or error}); {remedy}") from error
+        raise InputError(
+            f"nothing more can be written to {folder} ({error.strerror or error}); {remedy}"
+        ) from error
 
 
 @contextmanager
@@ -329,7 +361,9 @@ def alone(lock):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"Another process is fetching into {lock.parent}; waiting for it.", file=sys.stderr)
+            print(
+                f"Another process is fetching into {lock.parent}; waiting for it.", file=sys.stderr
+            )
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:

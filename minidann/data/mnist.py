@@ -14,16 +14,22 @@ from typing import NamedTuple
 import numpy as np
 
 from minidann.data.store import File, find, verify
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
-MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
 SHA256 = {  # of the decompressed idx file
     "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-FILES = {name: File(f"mnist/{name}", tuple(mirror + name for mirror in MIRRORS), sha256) for name, sha256 in SHA256.items()}
+FILES = {
+    name: File(f"mnist/{name}", tuple(mirror + name for mirror in MIRRORS), sha256)
+    for name, sha256 in SHA256.items()
+}
 LARGEST = 1 << 30  # bytes; no idx file of this family comes near, so a larger header is damage
 
 
@@ -59,15 +65,24 @@ def load_mnist(data_dir=None):
     """
     arrays = []
     for split in ("train", "t10k"):
-        images_file, labels_file = FILES[f"{split}-images-idx3-ubyte.gz"], FILES[f"{split}-labels-idx1-ubyte.gz"]
+        images_file, labels_file = (
+            FILES[f"{split}-images-idx3-ubyte.gz"],
+            FILES[f"{split}-labels-idx1-ubyte.gz"],
+        )
         images_path, labels_path = find(images_file, data_dir), find(labels_file, data_dir)
         images, labels = read_idx(images_path, axes=3), read_idx(labels_path, axes=1)
         if len(images) != len(labels):
-            raise InputError(f"{images_path} holds {len(images)} images but {labels_path} holds {len(labels)} labels; download both again from {MIRRORS[0]}")
+            raise InputError(
+                f"{images_path} holds {len(images)} images but {labels_path} holds {len(labels)} labels; download both again from {MIRRORS[0]}"
+            )
         if images.shape[1:] != (28, 28):
-            raise InputError(f"{images_path} holds images of {images.shape[1]}x{images.shape[2]} pixels, not 28x28; download it again from {MIRRORS[0]}")
+            raise InputError(
+                f"{images_path} holds images of {images.shape[1]}x{images.shape[2]} pixels, not 28x28; download it again from {MIRRORS[0]}"
+            )
         if labels.max(initial=0) > 9:
-            raise InputError(f"{labels_path} holds the label {labels.max()}, but a digit is 0 to 9; download it again from {MIRRORS[0]}")
+            raise InputError(
+                f"{labels_path} holds the label {labels.max()}, but a digit is 0 to 9; download it again from {MIRRORS[0]}"
+            )
         verify(images_file, images_path, idx_bytes(images))
         verify(labels_file, labels_path, idx_bytes(labels))
         arrays += [images, labels.astype(np.int64)]
@@ -80,7 +95,8 @@ def read_idx(path, axes):
     Raises
     ------
     InputError
-        If the file is unreadable, not idx, of other axes, or shorter or longer than its header says.
+        If the file is unreadable, not idx, of other axes, or shorter or longer than its header
+        says.
     """
     opener = gzip.open if path.suffix == ".gz" else open
     remedy = f"download it again from {MIRRORS[0]}"
@@ -88,10 +104,14 @@ def read_idx(path, axes):
         with opener(path, "rb") as file:
             magic, *shape = np.frombuffer(file.read(4 * (1 + axes)), ">u4").tolist() or [0]
             if magic != 0x800 + axes:
-                raise InputError(f"{path} is not an idx file of {axes}-axis byte arrays: its magic number is {magic:#010x}, not {0x800 + axes:#010x}; {remedy}")
+                raise InputError(
+                    f"{path} is not an idx file of {axes}-axis byte arrays: its magic number is {magic:#010x}, not {0x800 + axes:#010x}; {remedy}"
+                )
             size = prod(shape) if len(shape) == axes else LARGEST
             if size >= LARGEST:
-                raise InputError(f"the header of {path} claims an array of shape {tuple(shape)}, which no such file has; {remedy}")
+                raise InputError(
+                    f"the header of {path} claims an array of shape {tuple(shape)}, which no such file has; {remedy}"
+                )
             content = file.read(size + 1)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         if isinstance(error, InputError):
@@ -99,7 +119,9 @@ def read_idx(path, axes):
         raise InputError(f"{path} can not be read ({error}); {remedy}") from error
     if len(content) != size:
         found = "more" if len(content) > size else f"only {len(content)}"
-        raise InputError(f"{path} should hold {size} bytes after its header but holds {found}; {remedy}")
+        raise InputError(
+            f"{path} should hold {size} bytes after its header but holds {found}; {remedy}"
+        )
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 

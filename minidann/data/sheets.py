@@ -2,8 +2,8 @@
 
     python -m minidann.data show mnist svhn synth --out sheet.png
 
-Digits stand in columns by label, drawn at random from the training set; photographs as thumbnails; points in the plane; reviews
-as a matrix of which words occur in which review.
+Digits stand in columns by label, drawn at random from the training set; photographs as thumbnails;
+points in the plane; reviews as a matrix of which words occur in which review.
 """
 
 import textwrap
@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from minidann.data.mnist import Digits
-from minidann.data.store import replacing
 from minidann.data.toy import Points
+from minidann.runtime.files import replacing
 
 ROWS = 8  # images of each label
 MARKERS, COLOURS = ("o", "^"), ("#0072b2", "#d55e00")
@@ -26,7 +26,7 @@ def show(names, out, data_dir=None, seed=0):
     Parameters
     ----------
     names : list of str
-        Of :data:`minidann.data.catalogue.DATASETS`.
+        Of :data:`minidann.data.registry.DATASETS`.
     out : path
         A picture; the suffix says which format.
     data_dir : path, optional
@@ -39,7 +39,7 @@ def show(names, out, data_dir=None, seed=0):
     InputError
         If a data set is missing or damaged.
     """
-    from minidann.data.catalogue import DATASETS
+    from minidann.data.registry import DATASETS
 
     drawn = [(DATASETS[name].title, DATASETS[name].load(data_dir)) for name in names]
     figure = Figure(figsize=(4.6 * len(drawn), 4.4), layout="constrained")
@@ -85,9 +85,18 @@ def draw_photographs(axis, photographs, rng, side=5, pixels=120):
     for i in chosen:
         height, width = photographs[i].shape[:2]
         edge = min(height, width)
-        square = Image.fromarray(photographs[i]).crop(((width - edge) // 2, (height - edge) // 2, (width + edge) // 2, (height + edge) // 2))
+        square = Image.fromarray(photographs[i]).crop(
+            ((width - edge) // 2, (height - edge) // 2, (width + edge) // 2, (height + edge) // 2)
+        )
         thumbnails.append(np.asarray(square.resize((pixels, pixels))))
-    axis.imshow(np.concatenate([np.concatenate(thumbnails[row * side : (row + 1) * side], axis=1) for row in range(side)]))
+    axis.imshow(
+        np.concatenate(
+            [
+                np.concatenate(thumbnails[row * side : (row + 1) * side], axis=1)
+                for row in range(side)
+            ]
+        )
+    )
     axis.axis("off")
 
 
@@ -96,7 +105,14 @@ def draw_points(axis, domains):
     for domain, points in zip(("source", "target"), domains):
         for label, (marker, colour) in enumerate(zip(MARKERS, COLOURS)):
             x = points.x[points.y == label]
-            axis.scatter(*x.T, marker=marker, s=14, edgecolors=colour, facecolors=colour if domain == "source" else "none", label=f"{domain}, class {label}")
+            axis.scatter(
+                *x.T,
+                marker=marker,
+                s=14,
+                edgecolors=colour,
+                facecolors=colour if domain == "source" else "none",
+                label=f"{domain}, class {label}",
+            )
     axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     axis.set_aspect("equal")
 
@@ -104,8 +120,17 @@ def draw_points(axis, domains):
 def draw_reviews(axis, reviews, rows=120, words=300):
     """Which of the commonest words occur in which review; negative ones above, positive ones below."""
     order = np.argsort(reviews.y_train[:rows], kind="stable")
-    x = reviews.x_train[:rows] if isinstance(reviews.x_train, np.ndarray) else reviews.x_train[:rows].toarray()
+    x = (
+        reviews.x_train[:rows]
+        if isinstance(reviews.x_train, np.ndarray)
+        else reviews.x_train[:rows].toarray()
+    )
     common = np.argsort(-(x > 0).sum(axis=0), kind="stable")[:words]
     axis.imshow(x[order][:, common] > 0, aspect="auto", cmap="Greys", interpolation="nearest")
     axis.axhline(np.sum(reviews.y_train[:rows] == 0) - 0.5, color=COLOURS[1])
-    axis.set(xlabel=f"the {words} commonest words and pairs of words", ylabel=f"{rows} reviews: negative above, positive below", xticks=[], yticks=[])
+    axis.set(
+        xlabel=f"the {words} commonest words and pairs of words",
+        ylabel=f"{rows} reviews: negative above, positive below",
+        xticks=[],
+        yticks=[],
+    )

@@ -7,26 +7,27 @@ A file is looked for in this order, and the first hit wins:
     3. ``datasets/`` in the working directory
     4. the user's cache folder, ``~/.cache/minidann``
 
-A file is checked by its *content*, the arrays or images that it holds: a copy that was compressed anew passes, a damaged one never does.
+A file is checked by its *content*, the arrays or images that it holds: a copy that was compressed
+anew passes, a damaged one never does.
 """
 
 import hashlib
 import os
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
 
 class File(NamedTuple):
     """A file that users download.
 
-    ``name`` is relative to a data folder, such as ``"mnist/train-images-idx3-ubyte.gz"``; ``addresses`` are tried in order;
-    ``sha256`` is that of the content, as the loader of its data set defines it; "" if it is not known. ``dataset`` is what
-    ``python -m minidann.data fetch`` calls the set that it belongs to, if that is not the name of its folder.
+    ``name`` is relative to a data folder, such as ``"mnist/train-images-idx3-ubyte.gz"``;
+    ``addresses`` are tried in order; ``sha256`` is that of the content, as the loader of its data
+    set defines it; "" if it is not known. ``dataset`` is what ``python -m minidann.data fetch``
+    calls the set that it belongs to, if that is not the name of its folder.
     """
 
     name: str
@@ -38,7 +39,10 @@ class File(NamedTuple):
 def folders(data_dir=None):
     """The folders that are searched, in order."""
     named = [data_dir, os.environ.get("MINIDANN_DATA")]
-    return [Path(folder) for folder in named if folder] + [Path("datasets"), Path.home() / ".cache" / "minidann"]
+    return [Path(folder) for folder in named if folder] + [
+        Path("datasets"),
+        Path.home() / ".cache" / "minidann",
+    ]
 
 
 def find(file, data_dir=None):
@@ -57,7 +61,9 @@ def find(file, data_dir=None):
         If it is in none of the folders, or ``data_dir`` is no folder.
     """
     if data_dir and not Path(data_dir).is_dir():
-        raise InputError(f"{data_dir} is not a folder; name the one that holds the data sets with --data-dir, or leave it out")
+        raise InputError(
+            f"{data_dir} is not a folder; name the one that holds the data sets with --data-dir, or leave it out"
+        )
     for folder in folders(data_dir):
         for candidate in (file.name, file.name.removesuffix(".gz")):
             if (folder / candidate).exists():
@@ -85,7 +91,11 @@ def verify(file, path, *content):
     InputError
         If the hash of the content is known and another one.
     """
-    if not file.sha256 or os.environ.get("MINIDANN_VERIFY") == "0" or digest(*content) == file.sha256:
+    if (
+        not file.sha256
+        or os.environ.get("MINIDANN_VERIFY") == "0"
+        or digest(*content) == file.sha256
+    ):
         return
     raise InputError(
         f"{path} can be read, but does not hold what was published: its content has another hash; download it again from {file.addresses[0]}, "
@@ -99,19 +109,3 @@ def digest(*content):
     for part in content:
         sha.update(np.ascontiguousarray(part).data if isinstance(part, np.ndarray) else part)
     return sha.hexdigest()
-
-
-@contextmanager
-def replacing(path):
-    """A path to write to that becomes ``path`` only if all went well; on an error nothing is left behind.
-
-    The temporary file stands beside ``path`` and keeps its suffix, by which some libraries choose the format.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

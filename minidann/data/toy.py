@@ -19,8 +19,9 @@ def make_blobs_pair(n=300, *, seed=0, cluster_std=0.2):
         source    class 0 around (0, 0), class 1 around (0, 1)
         target    class 0 around (1, -1), class 1 around (1, 0)
 
-    In the source y > 1/2 tells the classes apart, and so, a little less sharply, does a x + y > 1/2 for any small
-    a; on the target only a = 1 does, for x + y is the one such direction in which the two domains coincide.
+    In the source y > 1/2 tells the classes apart, and so, a little less sharply, does a x + y > 1/2
+    for any small a; on the target only a = 1 does, for x + y is the one such direction in which the
+    two domains coincide.
 
     Parameters
     ----------
@@ -35,14 +36,18 @@ def make_blobs_pair(n=300, *, seed=0, cluster_std=0.2):
     (Points, Points)
     """
     rng = np.random.RandomState(seed)  # make_blobs takes no Generator
-    pairs = (make_blobs(n, centers=centers, cluster_std=cluster_std, random_state=rng) for centers in ([[0, 0], [0, 1]], [[1, -1], [1, 0]]))
+    pairs = (
+        make_blobs(n, centers=centers, cluster_std=cluster_std, random_state=rng)
+        for centers in ([[0, 0], [0, 1]], [[1, -1], [1, 0]])
+    )
     return tuple(Points(x.astype(np.float32), y.astype(np.int64)) for x, y in pairs)
 
 
 def make_moons_pair(n=300, *, seed=0, degrees=35.0, noise=0.05):
     """(source, target) of the paper's inter-twinning moons: two half circles that reach into each other, and the same turned.
 
-    The source is centred and doubled; the target is a fresh draw of it turned counter-clockwise around the origin.
+    The source is centred and doubled; the target is a fresh draw of it turned counter-clockwise
+    around the origin.
 
     Parameters
     ----------
@@ -59,9 +64,13 @@ def make_moons_pair(n=300, *, seed=0, degrees=35.0, noise=0.05):
     (Points, Points)
     """
     rng = np.random.RandomState(seed)  # make_moons takes no Generator
-    (x_source, y_source), (x_target, y_target) = (make_moons(n, noise=noise, random_state=rng) for _ in range(2))
+    (x_source, y_source), (x_target, y_target) = (
+        make_moons(n, noise=noise, random_state=rng) for _ in range(2)
+    )
     centre = np.array([0.5, 0.25])  # of the moons without noise
     angle = np.deg2rad(degrees)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # for points that are rows
+    turn = np.array(
+        [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+    )  # for points that are rows
     pairs = (2 * (x_source - centre), y_source), (2 * (x_target - centre) @ turn, y_target)
     return tuple(Points(x.astype(np.float32), y.astype(np.int64)) for x, y in pairs)

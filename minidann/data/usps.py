@@ -1,13 +1,15 @@
 """USPS: 7,291 + 2,007 handwritten digits of 16x16 grey pixels, scanned from envelopes by the U.S. Postal Service.
 
-The files are those of *The Elements of Statistical Learning* (Hastie, Tibshirani and Friedman): gzip-compressed text,
-a line a digit, its label and then its 256 pixels row by row, from -1 (paper) to 1 (ink):
+The files are those of *The Elements of Statistical Learning* (Hastie, Tibshirani and Friedman):
+gzip-compressed text, a line a digit, its label and then its 256 pixels row by row, from -1 (paper)
+to 1 (ink):
 
     6.0000 -1.0000 -1.0000 ... -0.6310 0.8620 -0.1670 ... -1.0000
 
-Nearly every digit stands as high as its image, 16 pixels. MNIST's are fitted into 20 of their 28 pixels instead, so that is
-where these are put when the two are to be compared: then both are 19.7 pixels high and 33.3 bright on average. What remains
-between them: USPS is more blurred and narrower, and is centred by its outline where MNIST is by its centre of mass.
+Nearly every digit stands as high as its image, 16 pixels. MNIST's are fitted into 20 of their 28
+pixels instead, so that is where these are put when the two are to be compared: then both are 19.7
+pixels high and 33.3 bright on average. What remains between them: USPS is more blurred and
+narrower, and is centred by its outline where MNIST is by its centre of mass.
 """
 
 import gzip
@@ -20,7 +22,7 @@ from PIL import Image
 
 from minidann.data.mnist import Digits
 from minidann.data.store import File, find, verify
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
 SOURCE = "https://hastie.su.domains/ElemStatLearn/datasets/"
 SHA256 = {  # of the parsed labels and thousandths, not of the text: copies differ in their white space
@@ -40,12 +42,14 @@ def load_usps(data_dir=None, *, size=28):
     data_dir : path, optional
         Searched before the folders of :mod:`minidann.data.store`.
     size : 28 or 16
-        28: enlarged to 20x20 by bicubic interpolation, within a border of 4, as MNIST's digits stand. 16: as they are.
+        28: enlarged to 20x20 by bicubic interpolation, within a border of 4, as MNIST's digits
+        stand. 16: as they are.
 
     Returns
     -------
     Digits
-        uint8 images (7291, size, size) and (2007, size, size), 0 where there is no ink; int64 labels.
+        uint8 images (7291, size, size) and (2007, size, size), 0 where there is no ink; int64
+        labels.
 
     Raises
     ------
@@ -53,7 +57,9 @@ def load_usps(data_dir=None, *, size=28):
         If a file is missing or damaged, or ``size`` is another number.
     """
     if size not in (16, 28):
-        raise InputError(f"USPS comes in images of 16 or 28 pixels a side, not {size!r}; choose one of the two")
+        raise InputError(
+            f"USPS comes in images of 16 or 28 pixels a side, not {size!r}; choose one of the two"
+        )
     arrays = []
     for file in FILES.values():
         path = find(file, data_dir)
@@ -77,9 +83,13 @@ def read_text(path):
         with opener(path, "rb") as file:
             text = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} can not be read ({error}); download it again from {SOURCE}") from error
+        raise InputError(
+            f"{path} can not be read ({error}); download it again from {SOURCE}"
+        ) from error
     if len(text) > LARGEST:
-        raise InputError(f"{path} holds more than {LARGEST} bytes of text, which no file of USPS does; download it again from {SOURCE}")
+        raise InputError(
+            f"{path} holds more than {LARGEST} bytes of text, which no file of USPS does; download it again from {SOURCE}"
+        )
     return text
 
 
@@ -94,15 +104,21 @@ def parse(text, path):
     remedy = f"download it again from {SOURCE}"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of no lines, which the shape tells as well
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # of no lines, which the shape tells as well
             table = np.loadtxt(io.BytesIO(text), comments=None, ndmin=2)
     except ValueError as error:
         raise InputError(f"{path} is not a table of numbers ({error}); {remedy}") from error
     if not len(table) or table.shape[1] != 257:
-        raise InputError(f"{path} holds {len(table)} lines of {table.shape[1]} numbers, but a digit is a label and 256 pixels; {remedy}")
+        raise InputError(
+            f"{path} holds {len(table)} lines of {table.shape[1]} numbers, but a digit is a label and 256 pixels; {remedy}"
+        )
     labels, pixels = table[:, 0], table[:, 1:]
     if not np.isin(labels, np.arange(10)).all():
-        raise InputError(f"{path} holds the label {labels[~np.isin(labels, np.arange(10))][0]}, but a digit is 0 to 9; {remedy}")
+        raise InputError(
+            f"{path} holds the label {labels[~np.isin(labels, np.arange(10))][0]}, but a digit is 0 to 9; {remedy}"
+        )
     if not (np.abs(pixels) <= 1).all():
         raise InputError(f"{path} holds a pixel that is not in [-1, 1]; {remedy}")
     return labels.astype(np.int64), np.rint(1000 * pixels).astype(np.int16).reshape(-1, 16, 16)
@@ -117,6 +133,6 @@ def enlarge(images):
     """uint8 (N, 16, 16) as (N, 28, 28): each 20x20 by bicubic interpolation, in the middle of nothing."""
     border = (28 - INNER) // 2
     large = np.zeros((len(images), 28, 28), np.uint8)
-    for image, place in zip(images, large[:, border:-border, border:-border]):
-        place[:] = Image.fromarray(image).resize((INNER, INNER), Image.Resampling.BICUBIC)
+    for image, transfer in zip(images, large[:, border:-border, border:-border]):
+        transfer[:] = Image.fromarray(image).resize((INNER, INNER), Image.Resampling.BICUBIC)
     return large

@@ -9,4 +9,16 @@ from minidann.nn.layer import Layer, Sequential
 from minidann.nn.pool import MaxPool2D
 from minidann.nn.reversal import GradientReversal
 
-__all__ = ["BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GradientReversal", "Layer", "MaxPool2D", "ReLU", "Sequential", "Sigmoid"]
+__all__ = [
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GradientReversal",
+    "Layer",
+    "MaxPool2D",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+]

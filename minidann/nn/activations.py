@@ -4,12 +4,12 @@
     Sigmoid   y = 1 / (1 + exp(-x))     dy/dx = y (1 - y)                  dx = dy * y * (1 - y)
     Flatten   (N, H, W, C) -> (N, H W C), a change of shape only           dx = dy in x's shape
 
-Shapes are free: y, dx and dy have the shape of x (but for Flatten). At exactly x = 0 the ReLU has
-no derivative; like everyone we take 0 there.
+Shapes are free: y, dx and dy have the shape of x (but for Flatten). At exactly x = 0
+the ReLU has no derivative; like everyone we take 0 there.
 """
 
-from minidann.backend import array_module, fused
 from minidann.nn.layer import Layer
+from minidann.runtime.arrays import array_module, fused
 
 
 class ReLU(Layer):

@@ -10,35 +10,38 @@ Backward, per channel. gamma and beta act like a Dense layer of one weight:
 
     dgamma = sum(dy xhat)        dbeta = sum(dy)        dxhat = gamma dy
 
-x moves xhat in three ways: directly, through mu and through sigma. With dmu/dx = 1/m and
-dsigma/dx[k] = xhat[k] / m, which follows from the definition of var,
+x moves xhat in three ways: directly, through mu and through sigma. With dmu/dx = 1/m
+and dsigma/dx[k] = xhat[k] / m, which follows from the definition of var,
 
     dxhat[j]/dx[k] = ([j = k] - 1/m - xhat[j] xhat[k] / m) / sigma
     dx = (dxhat - mean(dxhat) - xhat mean(dxhat xhat)) / sigma
        = gamma (dy - mean(dy) - xhat mean(dy xhat)) / sigma          mean(dy) = dbeta / m, mean(dy xhat) = dgamma / m
 
-that is: dy loses its mean and its part along xhat, since no output can shift or stretch the batch.
+that is: dy loses its mean and its part along xhat, since no output can shift or stretch
+the batch.
 
 In evaluation mu and var are the running ones, constants: then dx = gamma dy / sigma.
 
-Two domains in one batch (``parts=2``): normalising the mixture by one mean lets the domains tell
-themselves apart, for each still has a mean of its own afterwards. With ``parts=2`` the batch is two
-stacked halves, source above target, and each is normalised by its own mu and var; gamma and beta
-are shared. The running statistics are *joint*: the average over the parts of their mu and var, so
-that evaluation needs no domain label. The price: a domain whose own statistics lie far from that average
-is evaluated off centre, and where little but the mean differs between the domains that can undo what
-training achieved. ``adopt_statistics`` is the other choice: examples of one domain, unlabelled, set
-the running statistics before that domain is evaluated.
+Two domains in one batch (``domains=2``): normalising the mixture by one mean lets the
+domains tell themselves apart, for each still has a mean of its own afterwards. With
+``domains=2`` the batch is two stacked halves, source above target, and each is
+normalised by its own mu and var; gamma and beta are shared. The running statistics are
+*joint*: the average over the parts of their mu and var, so that evaluation needs no
+domain label. The price: a domain whose own statistics lie far from that average is
+evaluated off centre, and where little but the mean differs between the domains that can
+undo what training achieved. ``adapt_batch_norm`` is the other choice: examples of one
+domain, unlabelled, set the running statistics before that domain is evaluated.
 
-Source: Ioffe & Szegedy, Batch Normalization (2015); the backward pass is their section 3, simplified.
-Li et al., Revisiting Batch Normalization for Practical Domain Adaptation (2017), for the last (AdaBN).
+Source: Ioffe & Szegedy, Batch Normalization (2015); the backward pass is their section
+3, simplified. Li et al., Revisiting Batch Normalization for Practical Domain Adaptation
+(2017), for the last (AdaBN).
 """
 
 import numpy as np
 
-from minidann.backend import array_module, fused
 from minidann.nn.layer import Layer
-from minidann.threads import blocks, in_threads
+from minidann.runtime.arrays import array_module, fused
+from minidann.runtime.threads import cache_blocks, parallel_map
 
 
 class BatchNorm(Layer):
@@ -48,8 +51,9 @@ class BatchNorm(Layer):
     ----------
     channels : int
         Size of the last axis.
-    parts : int
-        The batch is this many equal stacked parts, each normalised by itself in training.
+    domains : int
+        The batch is this many equal stacked parts, each normalised by itself in
+        training.
     momentum : float
         running = momentum running + (1 - momentum) batch, at every training step.
     epsilon : float
@@ -58,19 +62,27 @@ class BatchNorm(Layer):
     Raises
     ------
     ValueError
-        In training, if the batch does not divide into ``parts``.
+        In training, if the batch does not divide into ``domains``.
     """
 
-    def __init__(self, channels, *, parts=1, momentum=0.9, epsilon=1e-5):
+    def __init__(self, channels, *, domains=1, momentum=0.9, epsilon=1e-5):
         super().__init__()
-        self.parts, self.momentum, self.epsilon = parts, momentum, epsilon
-        self.params = {"gamma": np.ones(channels, np.float32), "beta": np.zeros(channels, np.float32)}
-        self.state = {"mean": np.zeros(channels, np.float32), "var": np.ones(channels, np.float32)}
+        self.domains, self.momentum, self.epsilon = domains, momentum, epsilon
+        self.params = {
+            "gamma": np.ones(channels, np.float32),
+            "beta": np.zeros(channels, np.float32),
+        }
+        self.state = {
+            "mean": np.zeros(channels, np.float32),
+            "var": np.ones(channels, np.float32),
+        }
 
     def forward(self, x, train=False):
         self._train = train
         xp = array_module(x)
-        x_parts = self._split(x) if train else x.reshape(1, -1, x.shape[-1])  # (P, m, C)
+        x_parts = (
+            self._split(x) if train else x.reshape(1, -1, x.shape[-1])
+        )  # (P, m, C)
         if train:
             m = x_parts.shape[1]
             mu = total(identity, x_parts) / m  # (P, 1, C)
@@ -81,30 +93,47 @@ class BatchNorm(Layer):
             mu, var = (self.state[name].reshape(1, 1, -1) for name in ("mean", "var"))
         self._per_sigma = 1 / xp.sqrt(var + self.epsilon)
         self._xhat = blockwise(normalize, x_parts, mu, self._per_sigma)
-        return blockwise(scale_and_shift, self._xhat, self.params["gamma"].reshape(1, 1, -1), self.params["beta"].reshape(1, 1, -1)).reshape(x.shape)
+        return blockwise(
+            scale_and_shift,
+            self._xhat,
+            self.params["gamma"].reshape(1, 1, -1),
+            self.params["beta"].reshape(1, 1, -1),
+        ).reshape(x.shape)
 
     def backward(self, dy):
         dy_parts = dy.reshape(self._xhat.shape)
-        dbeta, dgamma = total(identity, dy_parts), total(product, dy_parts, self._xhat)  # (P, 1, C): of each part
-        self.grads["gamma"], self.grads["beta"] = dgamma.sum(axis=(0, 1)), dbeta.sum(axis=(0, 1))
+        dbeta, dgamma = (
+            total(identity, dy_parts),
+            total(product, dy_parts, self._xhat),
+        )  # (P, 1, C): of each part
+        self.grads["gamma"], self.grads["beta"] = (
+            dgamma.sum(axis=(0, 1)),
+            dbeta.sum(axis=(0, 1)),
+        )
         slope = self.params["gamma"] * self._per_sigma  # (P, 1, C)
         if not self._train:
             return (dy_parts * slope).reshape(dy.shape)
         m = dy_parts.shape[1]
-        return blockwise(input_gradient, dy_parts, self._xhat, dbeta / m, dgamma / m, slope).reshape(dy.shape)
+        return blockwise(
+            input_gradient, dy_parts, self._xhat, dbeta / m, dgamma / m, slope
+        ).reshape(dy.shape)
 
     def _split(self, x):
         """(N, ..., C) -> (P, m, C): the parts, each with all its values of a channel in one axis."""
-        if len(x) % self.parts:
-            raise ValueError(f"a batch of {len(x)} does not divide into the {self.parts} equal parts of BatchNorm; use as many source as target examples")
-        return x.reshape(self.parts, -1, x.shape[-1])
+        if len(x) % self.domains:
+            raise ValueError(
+                f"a batch of {len(x)} does not divide into the {self.domains} equal parts of BatchNorm; use as many source as target examples"
+            )
+        return x.reshape(self.domains, -1, x.shape[-1])
 
     def _update(self, name, batch_value):
         joint = batch_value.mean(axis=(0, 1))  # (C,)
-        self.state[name] = (self.momentum * self.state[name] + (1 - self.momentum) * joint).astype(self.state[name].dtype)
+        self.state[name] = (
+            self.momentum * self.state[name] + (1 - self.momentum) * joint
+        ).astype(self.state[name].dtype)
 
 
-def adopt_statistics(network, x):
+def adapt_batch_norm(network, x):
     """Make the running statistics of every BatchNorm in a network those of the examples x.
 
     Parameters
@@ -122,9 +151,12 @@ def adopt_statistics(network, x):
         if not isinstance(layer, BatchNorm):
             x = layer.forward(x)
             continue
-        before, (layer.parts, layer.momentum) = (layer.parts, layer.momentum), (1, 0.0)  # one part, which replaces what was
+        before, (layer.domains, layer.momentum) = (
+            (layer.domains, layer.momentum),
+            (1, 0.0),
+        )  # one part, which replaces what was
         x = layer.forward(x, train=True)
-        layer.parts, layer.momentum = before
+        layer.domains, layer.momentum = before
     return x
 
 
@@ -170,10 +202,14 @@ def total(function, x, *others):
         return function(x, *others).sum(axis=1, keepdims=True)
 
     def work(rows):
-        values = function(*(array[:, rows] if array.shape[1] > 1 else array for array in (x, *others)))
-        return np.ones((1, values.shape[1]), values.dtype) @ values  # a sum over rows; as a product it takes a third of the time
+        values = function(
+            *(array[:, rows] if array.shape[1] > 1 else array for array in (x, *others))
+        )
+        return (
+            np.ones((1, values.shape[1]), values.dtype) @ values
+        )  # a sum over rows; as a product it takes a third of the time
 
-    return sum(in_threads(work, row_blocks(x)))
+    return sum(parallel_map(work, row_blocks(x)))
 
 
 def blockwise(function, x, *others):
@@ -183,13 +219,15 @@ def blockwise(function, x, *others):
     y = np.empty(x.shape, np.result_type(x, *others))
 
     def work(rows):
-        y[:, rows] = function(*(array[:, rows] if array.shape[1] > 1 else array for array in (x, *others)))
+        y[:, rows] = function(
+            *(array[:, rows] if array.shape[1] > 1 else array for array in (x, *others))
+        )
 
-    in_threads(work, row_blocks(x))
+    parallel_map(work, row_blocks(x))
     return y
 
 
 def row_blocks(x):
     """Small slices of the m rows: what is computed from one stays in the cache."""
     p, m, c = x.shape
-    return blocks(m, p * c * x.itemsize, 1 << 18)
+    return cache_blocks(m, p * c * x.itemsize, 1 << 18)

@@ -8,13 +8,14 @@ Write dy for dL/dy. Since y[n, m] = sum_d x[n, d] W[d, m] + b[m], the chain rule
     dL/dW[d, m] = sum_n x[n, d] dy[n, m]        dW = x^T dy
     dL/db[m]    = sum_n dy[n, m]                db = dy summed over the batch
 
-The shapes alone nearly dictate this: dW must be (D, M), and x^T dy is the only product of the
-two that is. Source: the chain rule; e.g. Goodfellow et al., Deep Learning (2016), section 6.5.
+The shapes alone nearly dictate this: dW must be (D, M), and x^T dy is the only product
+of the two that is. Source: the chain rule; e.g. Goodfellow et al., Deep Learning
+(2016), section 6.5.
 """
 
 from minidann.nn.initializers import he_normal
 from minidann.nn.layer import Layer
-from minidann.threads import product
+from minidann.runtime.threads import matmul
 
 
 class Dense(Layer):
@@ -36,12 +37,12 @@ class Dense(Layer):
 
     def forward(self, x, train=False):
         self._x = x
-        return product(x, self.params["W"]) + self.params["b"]  # (N, D) @ (D, M)
+        return matmul(x, self.params["W"]) + self.params["b"]  # (N, D) @ (D, M)
 
     def backward(self, dy):
         self.parameter_gradients(dy)
-        return product(dy, self.params["W"].T)  # (N, M) @ (M, D)
+        return matmul(dy, self.params["W"].T)  # (N, M) @ (M, D)
 
     def parameter_gradients(self, dy):
-        self.grads["W"] = product(self._x.T, dy)  # (D, N) @ (N, M)
+        self.grads["W"] = matmul(self._x.T, dy)  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)

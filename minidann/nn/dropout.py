@@ -3,18 +3,19 @@
     y = x mask / (1 - rate)         mask[...] = 1 with probability 1 - rate, else 0
     dx = dy mask / (1 - rate)       the same mask
 
-Dividing by 1 - rate ("inverted" dropout) keeps the expected y equal to x, so evaluation is y = x.
-With ``channels=True`` one draw decides for a whole channel of an image: neighbouring pixels carry
-nearly the same number, so silencing them one by one silences nothing.
+Dividing by 1 - rate ("inverted" dropout) keeps the expected y equal to x, so evaluation
+is y = x. With ``channels=True`` one draw decides for a whole channel of an image:
+neighbouring pixels carry nearly the same number, so silencing them one by one silences
+nothing.
 
-Source: Srivastava et al., Dropout (JMLR 2014); channels: Tompson et al., Efficient object
-localization using convolutional networks (2015).
+Source: Srivastava et al., Dropout (JMLR 2014); channels: Tompson et al., Efficient
+object localization using convolutional networks (2015).
 """
 
 import numpy as np
 
-from minidann.backend import beside
 from minidann.nn.layer import Layer
+from minidann.runtime.arrays import to_device_of
 
 
 class Dropout(Layer):
@@ -27,13 +28,16 @@ class Dropout(Layer):
     channels : bool
         Whether to drop whole channels of (N, H, W, C) images.
     rng : numpy.random.Generator
-        Draws the masks, one per training forward, always on the host, so that a CPU and a GPU see the same masks.
+        Draws the masks, one per training forward, always on the host, so that a CPU and
+        a GPU see the same masks.
     """
 
     def __init__(self, rate, *, channels=False, rng):
         super().__init__()
         if not 0 <= rate < 1:
-            raise ValueError(f"the dropout rate is {rate}; it must be at least 0 and less than 1")
+            raise ValueError(
+                f"the dropout rate is {rate}; it must be at least 0 and less than 1"
+            )
         self.rate, self.channels, self.rng = float(rate), channels, rng
 
     def forward(self, x, train=False):
@@ -45,6 +49,10 @@ class Dropout(Layer):
 
     def _draw(self, x):
         """The mask, already divided by 1 - rate: (N, 1, ..., 1, C) for channels, else the shape of x."""
-        shape = (len(x), *(1,) * (x.ndim - 2), x.shape[-1]) if self.channels else x.shape
+        shape = (
+            (len(x), *(1,) * (x.ndim - 2), x.shape[-1]) if self.channels else x.shape
+        )
         keep = self.rng.random(shape, dtype=np.float32) >= self.rate
-        return beside(x, keep).astype(x.dtype) / (1 - self.rate)  # to a GPU the mask goes as single bytes
+        return to_device_of(x, keep).astype(x.dtype) / (
+            1 - self.rate
+        )  # to a GPU the mask goes as single bytes

@@ -1,20 +1,25 @@
 """Gradient check: is ``backward`` really the derivative of ``forward``?
 
-A derivative is a limit of differences, so a small difference must agree with it. For a scalar f,
+A derivative is a limit of differences, so a small difference must agree with it. For a
+scalar f,
 
     df/dx[i] = (f(x + eps e_i) - f(x - eps e_i)) / (2 eps) + O(eps^2)
 
-The central form loses only O(eps^2), the one-sided one O(eps). Rounding adds about 1e-16 |f| / eps,
-so in float64 eps = 1e-5 leaves some ten correct digits; in float32 no eps does.
+The central form loses only O(eps^2), the one-sided one O(eps). Rounding adds about
+1e-16 |f| / eps, so in float64 eps = 1e-5 leaves some ten correct digits; in float32 no
+eps does.
 
-A layer's y is an array, so it is made a scalar by a *random* upstream gradient R that stands for dL/dy:
+A layer's y is an array, so it is made a scalar by a *random* upstream gradient R that
+stands for dL/dy:
 
     L = sum(y R)        then dL/dy = R        dx, dtheta = what backward(R) must return
 
-R of ones would be blind: the outputs of a batch-norm or a softmax sum to a constant, whose gradient is 0
-however wrong backward is. The error of a gradient a against its differences n is max|a - n| / max(|a|, |n|).
+R of ones would be blind: the outputs of a batch-norm or a softmax sum to a constant,
+whose gradient is 0 however wrong backward is. The error of a gradient a against its
+differences n is max|a - n| / max(|a|, |n|).
 
-Differences mean nothing at a kink: keep the inputs of ReLU away from 0, those of max-pooling away from ties.
+Differences mean nothing at a kink: keep the inputs of ReLU away from 0, those of
+max-pooling away from ties.
 
     python -m minidann.nn.gradcheck                      every layer and loss
     python -m minidann.nn.gradcheck --layer Conv2D       one of them
@@ -30,11 +35,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minidann.backend import array_module, to_host
-from minidann.device import DEVICES, choose
-from minidann.errors import InputError
-from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, GradientReversal, MaxPool2D, ReLU, Sequential, Sigmoid
-from minidann.nn.losses import binary_cross_entropy, class_balance, softmax_cross_entropy
+from minidann.nn import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GradientReversal,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    Sigmoid,
+)
+from minidann.nn.losses import (
+    binary_cross_entropy,
+    class_balance,
+    softmax_cross_entropy,
+)
+from minidann.runtime.arrays import array_module, to_host
+from minidann.runtime.device import DEVICES, transfer_to
+from minidann.runtime.errors import InputError
 
 TOLERANCE = 1e-7
 
@@ -73,7 +93,9 @@ def relative_error(analytic, numerical, floor=1e-8):
         difference = float(np.abs(analytic - numerical).max(initial=0))
     if not np.isfinite(difference):
         return float("inf")
-    scale = float(max(np.abs(analytic).max(initial=0), np.abs(numerical).max(initial=0)))
+    scale = float(
+        max(np.abs(analytic).max(initial=0), np.abs(numerical).max(initial=0))
+    )
     return difference / scale if scale >= floor else 0.0
 
 
@@ -93,11 +115,14 @@ class Report:
         return self.largest <= tolerance
 
 
-def check_layer(layer, x, *, train=True, seed=0, epsilon=1e-5, input_factor=1.0, place=to_host):
+def check_layer(
+    layer, x, *, train=True, seed=0, epsilon=1e-5, input_factor=1.0, transfer=to_host
+):
     """Compare every gradient of a layer with central differences, in float64.
 
-    The check works on copies: neither ``layer`` nor ``x`` changes. Each forward pass of a difference
-    starts from the same copy, so a dropout mask is the same on both sides of it.
+    The check works on copies: neither ``layer`` nor ``x`` changes. Each forward pass of
+    a difference starts from the same copy, so a dropout mask is the same on both sides
+    of it.
 
     Parameters
     ----------
@@ -111,21 +136,25 @@ def check_layer(layer, x, *, train=True, seed=0, epsilon=1e-5, input_factor=1.0,
     epsilon : float
         See :func:`numerical_gradient`.
     input_factor : float
-        What dL/dx is, in units of the true one: 1, but -lam for a GradientReversal, whose backward is not its derivative.
-    place : function
-        ``to_device`` to let the layer work on a GPU. The differences are taken in main memory.
+        What dL/dx is, in units of the true one: 1, but -lam for a GradientReversal,
+        whose backward is not its derivative.
+    transfer : function
+        ``to_device`` to let the layer work on a GPU. The differences are taken in main
+        memory.
 
     Returns
     -------
     Report
     """
-    layer = copy.deepcopy(layer).convert(lambda array: to_host(array).astype(np.float64))
+    layer = copy.deepcopy(layer).convert(
+        lambda array: to_host(array).astype(np.float64)
+    )
     x = np.array(to_host(x), dtype=np.float64)
 
     def forward():
-        """(a copy of the layer, its y), where ``place`` takes them."""
-        worker = copy.deepcopy(layer).convert(place)
-        return worker, worker.forward(place(x), train)
+        """(a copy of the layer, its y), where ``transfer`` takes them."""
+        worker = copy.deepcopy(layer).convert(transfer)
+        return worker, worker.forward(transfer(x), train)
 
     worker, y = forward()
     upstream = np.random.default_rng(seed).standard_normal(y.shape)
@@ -133,66 +162,142 @@ def check_layer(layer, x, *, train=True, seed=0, epsilon=1e-5, input_factor=1.0,
     def loss(_):
         return float((to_host(forward()[1]) * upstream).sum())
 
-    errors = {"x": relative_error(to_host(worker.backward(place(upstream))), input_factor * numerical_gradient(loss, x, epsilon))}
+    errors = {
+        "x": relative_error(
+            to_host(worker.backward(transfer(upstream))),
+            input_factor * numerical_gradient(loss, x, epsilon),
+        )
+    }
     for name, parameter in layer.params.items():
-        errors[name] = relative_error(to_host(worker.grads[name]), numerical_gradient(loss, parameter, epsilon))
+        errors[name] = relative_error(
+            to_host(worker.grads[name]), numerical_gradient(loss, parameter, epsilon)
+        )
     return Report(errors)
 
 
-def check_loss(loss, logits, targets, epsilon=1e-5, place=to_host):
+def check_loss(loss, logits, targets, epsilon=1e-5, transfer=to_host):
     """Compare the gradient that a loss returns with central differences, in float64: a Report with one error, ``"logits"``."""
-    logits, targets = np.array(logits, dtype=np.float64), place(targets)
-    _, analytic = loss(place(logits), targets)
-    return Report({"logits": relative_error(to_host(analytic), numerical_gradient(lambda z: float(loss(place(z), targets)[0]), logits, epsilon))})
+    logits, targets = np.array(logits, dtype=np.float64), transfer(targets)
+    _, analytic = loss(transfer(logits), targets)
+    return Report(
+        {
+            "logits": relative_error(
+                to_host(analytic),
+                numerical_gradient(
+                    lambda z: float(loss(transfer(z), targets)[0]), logits, epsilon
+                ),
+            )
+        }
+    )
 
 
 def away_from_kinks(rng, shape):
     """Distinct numbers in [-1, 1] in random order, no two closer than a difference can bridge, none at 0."""
     size = int(np.prod(shape))
-    return rng.permutation((np.arange(size) + 0.5) / size * 2 - 1 + 1e-3 / size).reshape(shape)
+    return rng.permutation(
+        (np.arange(size) + 0.5) / size * 2 - 1 + 1e-3 / size
+    ).reshape(shape)
 
 
-def cases(rng, place=to_host):
+def cases(rng, transfer=to_host):
     """(name, check) of every layer and loss in small; ``check(plant)`` runs it, through ``plant`` if one is given."""
 
     def layer(instance, shape, **options):
         x = away_from_kinks(rng, shape)
-        return lambda plant: check_layer(plant(instance) if plant else instance, x, place=place, **options)
+        return lambda plant: check_layer(
+            plant(instance) if plant else instance, x, transfer=transfer, **options
+        )
 
     def loss(function, logits, targets):
-        return lambda plant: check_loss(plant_loss(function, plant) if plant else function, logits, targets, place=place)
+        return lambda plant: check_loss(
+            plant_loss(function, plant) if plant else function,
+            logits,
+            targets,
+            transfer=transfer,
+        )
 
     image = (4, 6, 5, 2)
     labels = rng.integers(0, 4, 5)
     return [
         ("Dense", "4 -> 3", layer(Dense(4, 3, rng=rng), (5, 4))),
         ("Conv2D", '3x3, "same"', layer(Conv2D(2, 3, 3, rng=rng), image)),
-        ("Conv2D", '3x2, stride 2, "valid"', layer(Conv2D(2, 3, (3, 2), stride=2, padding="valid", rng=rng), image)),
-        ("Conv2D", "3x3, stride 1x2, padding 2", layer(Conv2D(2, 3, 3, stride=(1, 2), padding=2, rng=rng), image)),
+        (
+            "Conv2D",
+            '3x2, stride 2, "valid"',
+            layer(Conv2D(2, 3, (3, 2), stride=2, padding="valid", rng=rng), image),
+        ),
+        (
+            "Conv2D",
+            "3x3, stride 1x2, padding 2",
+            layer(Conv2D(2, 3, 3, stride=(1, 2), padding=2, rng=rng), image),
+        ),
         ("MaxPool2D", "2x2", layer(MaxPool2D(2), image)),
-        ("MaxPool2D", '3x3, stride 2, "same"', layer(MaxPool2D(3, stride=2, padding="same"), image)),
+        (
+            "MaxPool2D",
+            '3x3, stride 2, "same"',
+            layer(MaxPool2D(3, stride=2, padding="same"), image),
+        ),
         ("ReLU", "", layer(ReLU(), (5, 4))),
         ("Sigmoid", "", layer(Sigmoid(), (5, 4))),
         ("Flatten", "", layer(Flatten(), image)),
         ("BatchNorm", "(N, C)", layer(BatchNorm(4), (6, 4))),
         ("BatchNorm", "(N, H, W, C)", layer(BatchNorm(2), image)),
-        ("BatchNorm", "two parts", layer(BatchNorm(2, parts=2), image)),
+        ("BatchNorm", "two parts", layer(BatchNorm(2, domains=2), image)),
         ("BatchNorm", "evaluation", layer(BatchNorm(4), (6, 4), train=False)),
         ("Dropout", "", layer(Dropout(0.4, rng=rng), (5, 4))),
         ("Dropout", "channels", layer(Dropout(0.4, channels=True, rng=rng), image)),
-        ("GradientReversal", "times -lam", layer(GradientReversal(0.7), (5, 4), input_factor=-0.7)),
-        ("Sequential", "Dense, Sigmoid, BatchNorm, Dense", layer(Sequential([Dense(4, 6, rng=rng), Sigmoid(), BatchNorm(6), Dense(6, 3, rng=rng)]), (5, 4))),
-        ("softmax_cross_entropy", "4 classes", loss(softmax_cross_entropy, rng.standard_normal((5, 4)), labels)),
-        ("binary_cross_entropy", "", loss(binary_cross_entropy, rng.standard_normal((5, 1)), rng.integers(0, 2, 5))),
-        ("class_balance", "4 classes", loss(lambda z, _: class_balance(z), rng.standard_normal((5, 4)), labels)),
+        (
+            "GradientReversal",
+            "times -lam",
+            layer(GradientReversal(0.7), (5, 4), input_factor=-0.7),
+        ),
+        (
+            "Sequential",
+            "Dense, Sigmoid, BatchNorm, Dense",
+            layer(
+                Sequential(
+                    [
+                        Dense(4, 6, rng=rng),
+                        Sigmoid(),
+                        BatchNorm(6),
+                        Dense(6, 3, rng=rng),
+                    ]
+                ),
+                (5, 4),
+            ),
+        ),
+        (
+            "softmax_cross_entropy",
+            "4 classes",
+            loss(softmax_cross_entropy, rng.standard_normal((5, 4)), labels),
+        ),
+        (
+            "binary_cross_entropy",
+            "",
+            loss(
+                binary_cross_entropy, rng.standard_normal((5, 1)), rng.integers(0, 2, 5)
+            ),
+        ),
+        (
+            "class_balance",
+            "4 classes",
+            loss(lambda z, _: class_balance(z), rng.standard_normal((5, 4)), labels),
+        ),
     ]
 
 
-# The classic mistakes. Each takes the right gradient g of a batch of N and returns the wrong one.
+# The classic mistakes. Each takes the right gradient g of a batch of N and returns the
+# wrong one.
 PLANTS = {
     "sign": ("a minus sign forgotten", lambda g, upstream: -g),
-    "scale": ("divided by the batch size once too often", lambda g, upstream: g / len(upstream)),
-    "transpose": ("a matrix taken the wrong way round", lambda g, upstream: g.T.reshape(g.shape)),
+    "scale": (
+        "divided by the batch size once too often",
+        lambda g, upstream: g / len(upstream),
+    ),
+    "transpose": (
+        "a matrix taken the wrong way round",
+        lambda g, upstream: g.T.reshape(g.shape),
+    ),
     "zero": ("a gradient that was never filled in", lambda g, upstream: 0 * g),
     "shift": ("an index off by one", lambda g, upstream: array_module(g).roll(g, 1)),
 }
@@ -211,7 +316,9 @@ def plant_layer(bug):
                 leaf.grads.update({name: bug(g, dy) for name, g in leaf.grads.items()})
             return bug(dx, dy)
 
-        layer.__class__ = type(type(layer).__name__, (type(layer),), {"backward": backward})
+        layer.__class__ = type(
+            type(layer).__name__, (type(layer),), {"backward": backward}
+        )
         return layer
 
     plant.bug = bug
@@ -236,31 +343,61 @@ def main(argv=None):
         description="Compare every hand-written gradient with central differences in float64, against a random upstream gradient.",
         epilog="Exit status: 0 if every relative error is within the tolerance, else 1 (so always 1 when a planted bug is caught).",
     )
-    parser.add_argument("--layer", choices=names, metavar="NAME", help=f"check only this one of: {', '.join(names)}")
+    parser.add_argument(
+        "--layer",
+        choices=names,
+        metavar="NAME",
+        help=f"check only this one of: {', '.join(names)}",
+    )
     bugs = "; ".join(f"{name}: {what}" for name, (what, _) in PLANTS.items())
-    parser.add_argument("--plant", choices=PLANTS, metavar="BUG", help=f"put a known bug into every backward and see it caught ({bugs})")
-    parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="largest relative error that passes (default: %(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the layers work: cpu, gpu, or auto (default: %(default)s)")
+    parser.add_argument(
+        "--plant",
+        choices=PLANTS,
+        metavar="BUG",
+        help=f"put a known bug into every backward and see it caught ({bugs})",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        help="largest relative error that passes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="cpu",
+        help="where the layers work: cpu, gpu, or auto (default: %(default)s)",
+    )
     args = parser.parse_args(argv)
     try:
-        checks = cases(np.random.default_rng(0), choose(args.device))
+        checks = cases(np.random.default_rng(0), transfer_to(args.device))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
     plant = plant_layer(PLANTS[args.plant][1]) if args.plant else None
     failures = 0
-    print(f"{'layer or loss':<22} {'case':<34} {'gradient of':<12} {'largest relative error':>22}")
+    print(
+        f"{'layer or loss':<22} {'case':<34} {'gradient of':<12} {'largest relative error':>22}"
+    )
     for name, case, check in checks:
         if args.layer in (None, name):
             for of, error in check(plant).errors.items():
                 wrong = error > args.tolerance
                 failures += wrong
-                print(f"{name:<22} {case:<34} {of:<12} {error:>22.1e}  {'WRONG' if wrong else 'ok'}")
+                print(
+                    f"{name:<22} {case:<34} {of:<12} {error:>22.1e}  {'WRONG' if wrong else 'ok'}"
+                )
     if args.plant:
-        print(f"\nPlanted: {PLANTS[args.plant][0]}. The check {f'caught it in {failures} gradients' if failures else 'did not notice'}.")
+        print(
+            f"\nPlanted: {PLANTS[args.plant][0]}. The check {f'caught it in {failures} gradients' if failures else 'did not notice'}."
+        )
     else:
-        print(f"\n{failures} wrong gradients." if failures else f"\nEvery gradient agrees with its differences to {args.tolerance:g}.")
+        print(
+            f"\n{failures} wrong gradients."
+            if failures
+            else f"\nEvery gradient agrees with its differences to {args.tolerance:g}."
+        )
     return 1 if failures else 0
 
 

@@ -1,10 +1,12 @@
 """Initial weights: small random numbers, of a size that keeps signals alive through many layers.
 
-An initializer is a function ``(rng, shape) -> (W, b)``: float32 weights of ``shape``, which is (D, M)
-for Dense and (KH, KW, C, M) for Conv2D, and the (M,) biases that belong to the recipe.
+An initializer is a function ``(rng, shape) -> (W, b)``: float32 weights of ``shape``,
+which is (D, M) for Dense and (KH, KW, C, M) for Conv2D, and the (M,) biases that belong
+to the recipe.
 
-One output unit sums fan_in = D (or KH KW C) products. If the inputs have variance 1, the sum has
-variance fan_in Var(W): to keep it near 1 through a stack, Var(W) must shrink as 1 / fan_in.
+One output unit sums fan_in = D (or KH KW C) products. If the inputs have variance 1,
+the sum has variance fan_in Var(W): to keep it near 1 through a stack, Var(W) must
+shrink as 1 / fan_in.
 """
 
 import math
@@ -16,7 +18,8 @@ from scipy.special import ndtr, ndtri
 def truncated_normal(rng, shape, sigma=0.1, bias=0.1):
     """Normal(0, sigma) cut at 2 sigma, constant biases: the choice of tf-dann, whatever the fan-in.
 
-    Drawn by inverting the distribution function: u uniform on [Phi(-2), Phi(2)], W = sigma Phi^-1(u).
+    Drawn by inverting the distribution function: u uniform on [Phi(-2), Phi(2)], W =
+    sigma Phi^-1(u).
     """
     uniform = rng.uniform(ndtr(-2.0), ndtr(2.0), shape)
     return _pair(sigma * ndtri(uniform), bias)

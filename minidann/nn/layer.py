@@ -21,7 +21,8 @@ class Layer(ABC):
     Attributes
     ----------
     params : dict of str to array
-        What is trained. The parameter named ``"W"`` is the one that weight decay shrinks.
+        What is trained. The parameter named ``"W"`` is the one that weight decay
+        shrinks.
     grads : dict of str to array
         dL/dparam of the last ``backward``, same names and shapes as ``params``.
     state : dict of str to array
@@ -61,7 +62,8 @@ class Layer(ABC):
 class Sequential(Layer):
     """Layers one after another; itself a layer.
 
-    ``params``, ``grads`` and ``state`` show all arrays of the stack under names such as ``"0.W"``.
+    ``params``, ``grads`` and ``state`` show all arrays of the stack under names such as
+    ``"0.W"``.
 
     Parameters
     ----------
@@ -100,4 +102,8 @@ class Sequential(Layer):
     state = property(lambda self: self._collect("state"))
 
     def _collect(self, kind):
-        return {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in getattr(layer, kind).items()}
+        return {
+            f"{i}.{name}": array
+            for i, layer in enumerate(self.layers)
+            for name, array in getattr(layer, kind).items()
+        }

@@ -12,7 +12,8 @@ Binary cross-entropy, for yes or no. logits z, targets t in [0, 1], both (N,) or
     p = sigmoid(z)          L = mean(-t log p - (1 - t) log(1 - p)) = mean(max(z, 0) - z t + log(1 + exp(-|z|)))
     dL/dz = (p - t) / N
 
-Class balance, for examples whose labels are not known, but of which there are as many in each of K classes. logits z (N, K), p as above:
+Class balance, for examples whose labels are not known, but of which there are as many
+in each of K classes. logits z (N, K), p as above:
 
     pbar[k] = mean_n p[n, k]
     L = -mean_k log(K pbar[k])                            the divergence from equal shares to pbar: 0 if all are 1/K
@@ -20,18 +21,20 @@ Class balance, for examples whose labels are not known, but of which there are a
     r[n, k] = p[n, k] / sum_m p[m, k]                     the share of n in all that is said for k
     dL/dz[n, k] = (p[n, k] sum_j r[n, j] - r[n, k]) / K
 
-Taking the probabilities first and their logarithm after would overflow, or meet log 0, once a logit
-is large. The code never exponentiates a positive number: finite at z = +-10,000.
+Taking the probabilities first and their logarithm after would overflow, or meet log 0,
+once a logit is large. The code never exponentiates a positive number: finite at z =
++-10,000.
 
 ``reduction="sum"`` leaves out the division by N, in value and gradient alike.
 
-Source for the last: Arazo et al., *Pseudo-labeling and confirmation bias in deep semi-supervised learning* (2020), their R_A.
+Source for the last: Arazo et al., *Pseudo-labeling and confirmation bias in deep
+semi-supervised learning* (2020), their R_A.
 """
 
 import math
 
-from minidann.backend import array_module
 from minidann.nn.activations import sigmoid
+from minidann.runtime.arrays import array_module
 
 
 def softmax_cross_entropy(logits, labels, reduction="mean", weights=None):
@@ -41,8 +44,8 @@ def softmax_cross_entropy(logits, labels, reduction="mean", weights=None):
     ----------
     logits : array (N, K), K >= 2
     labels : integer array (N,)
-        Each in 0..K-1. Not looked at one by one here, for that would wait for a GPU at every step:
-        :func:`minidann.train.fit` does it once, before the first step.
+        Each in 0..K-1. Not looked at one by one here, for that would wait for a GPU at
+        every step: :func:`minidann.train.fit` does it once, before the first step.
     reduction : "mean" or "sum"
     weights : array (N,), optional
         What each example counts, by default 1; the mean is over N all the same.
@@ -59,12 +62,18 @@ def softmax_cross_entropy(logits, labels, reduction="mean", weights=None):
         For K = 1, where the softmax is the constant 1, and for unequal lengths.
     """
     if logits.shape[1] < 2:
-        raise ValueError("a softmax over one unit is always 1; use two units, or binary_cross_entropy for one")
+        raise ValueError(
+            "a softmax over one unit is always 1; use two units, or binary_cross_entropy for one"
+        )
     if len(logits) != len(labels):
-        raise ValueError(f"there are {len(logits)} rows of logits but {len(labels)} labels")
+        raise ValueError(
+            f"there are {len(logits)} rows of logits but {len(labels)} labels"
+        )
     xp = array_module(logits)
     rows = xp.arange(len(logits))
-    shifted = logits - logits.max(axis=1, keepdims=True)  # p stays the same; the largest is now 0
+    shifted = logits - logits.max(
+        axis=1, keepdims=True
+    )  # p stays the same; the largest is now 0
     exp = xp.exp(shifted)
     total = exp.sum(axis=1, keepdims=True)  # (N, 1)
     loss = xp.log(total[:, 0]) - shifted[rows, labels]  # (N,)
@@ -92,13 +101,16 @@ def binary_cross_entropy(logits, targets, reduction="mean"):
     Raises
     ------
     ValueError
-        If there are not as many targets as logits (they would silently broadcast to N x N).
+        If there are not as many targets as logits (they would silently broadcast to N x
+        N).
     """
     if logits.size != targets.size:
         raise ValueError(f"there are {logits.size} logits but {targets.size} targets")
     xp = array_module(logits)
     targets = targets.reshape(logits.shape).astype(logits.dtype)
-    loss = (xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))).sum()
+    loss = (
+        xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))
+    ).sum()
     return _reduce(loss, sigmoid(logits) - targets, reduction)
 
 

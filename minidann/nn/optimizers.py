@@ -9,15 +9,17 @@
 
     L2 weight decay        g <- g + weight_decay W                for weights W, never for biases or batch-norm
 
-One optimizer holds all the networks that are trained together. In DANN this matters: the reversed
-gradient reaches the features already multiplied by lambda and *added* to the label head's. Adam
-divides every gradient by its own size, so a second Adam for the reversed part would divide lambda away.
+One optimizer holds all the networks that are trained together. In DANN this matters:
+the reversed gradient reaches the features already multiplied by lambda and *added* to
+the label head's. Adam divides every gradient by its own size, so a second Adam for the
+reversed part would divide lambda away.
 
-All parameters are laid end to end in one flat vector theta, of which the layers then hold views. The gradients of the small
-ones are laid end to end too, so that a step is a few operations however many layers there are; a large one is used as it lies.
+All parameters are laid end to end in one flat vector theta, of which the layers then
+hold views. The gradients of the small ones are laid end to end too, so that a step is a
+few operations however many layers there are; a large one is used as it lies.
 
-Source: Polyak, Some methods of speeding up the convergence of iteration methods (1964); Kingma & Ba,
-Adam (2015), algorithm 1, whose v is s here.
+Source: Polyak, Some methods of speeding up the convergence of iteration methods (1964);
+Kingma & Ba, Adam (2015), algorithm 1, whose v is s here.
 """
 
 from abc import ABC, abstractmethod
@@ -25,11 +27,13 @@ from itertools import accumulate
 
 import numpy as np
 
-from minidann.backend import array_module, beside, fused, to_host
 from minidann.nn.layer import Layer
-from minidann.threads import in_threads
+from minidann.runtime.arrays import array_module, fused, to_device_of, to_host
+from minidann.runtime.threads import parallel_map
 
-BLOCK = 1 << 16  # numbers updated at a time: few enough to stay in the cache from the first operation to the last
+BLOCK = (
+    1 << 16
+)  # numbers updated at a time: few enough to stay in the cache from the first operation to the last
 
 
 class Optimizer(ABC):
@@ -62,7 +66,12 @@ class Optimizer(ABC):
     def __init__(self, networks, learning_rate, weight_decay):
         networks = [networks] if isinstance(networks, Layer) else networks
         self.learning_rate, self._weight_decay = learning_rate, weight_decay
-        self._slots = [(leaf, name) for network in networks for leaf in network.leaves() for name in leaf.params]
+        self._slots = [
+            (leaf, name)
+            for network in networks
+            for leaf in network.leaves()
+            for name in leaf.params
+        ]
         self.t, self.state = 0, {}
         self._flatten()
 
@@ -74,13 +83,19 @@ class Optimizer(ABC):
         RuntimeError
             If a layer has no gradient yet.
         """
-        if any(leaf.params[name] is not view for (leaf, name), view in zip(self._slots, self._views)):
+        if any(
+            leaf.params[name] is not view
+            for (leaf, name), view in zip(self._slots, self._views)
+        ):
             self._flatten()  # a layer was given other arrays since: another precision, device or optimizer
         gradients = [self._gradient(*slot) for slot in self._slots]
         self.t += 1
         for view, gradient in zip(self._g_views, gradients):
             view[...] = gradient
-        for start, g in [(0, self._g), *zip(self._starts, gradients[len(self._g_views) :])]:
+        for start, g in [
+            (0, self._g),
+            *zip(self._starts, gradients[len(self._g_views) :]),
+        ]:
             self._step_part(start, g)
 
     def _step_part(self, start, g):
@@ -92,11 +107,15 @@ class Optimizer(ABC):
             block = slice(start + at, start + at + len(part))
             if self._weight_decay:
                 part = part + self._decay[block] * self._theta[block]
-            self._update(self._theta[block], part, *(self.state[name][block] for name in self.vectors))
+            self._update(
+                self._theta[block],
+                part,
+                *(self.state[name][block] for name in self.vectors),
+            )
 
         blocks = range(0, len(g), size)
         if len(blocks) >= 16:
-            in_threads(step_block, blocks)
+            parallel_map(step_block, blocks)
             return
         for at in blocks:  # done before another thread would have taken over
             step_block(at)
@@ -111,22 +130,39 @@ class Optimizer(ABC):
         arrays = [leaf.params[name] for leaf, name in self._slots]
         dtypes = sorted({str(array.dtype) for array in arrays})
         if len(dtypes) != 1:
-            raise ValueError(f"the parameters are of precision {', '.join(dtypes) or 'none: there are none'}; give networks with some, all of one precision")
+            raise ValueError(
+                f"the parameters are of precision {', '.join(dtypes) or 'none: there are none'}; give networks with some, all of one precision"
+            )
         xp = array_module(arrays[0])
         self._theta = xp.concatenate([array.ravel() for array in arrays])
         stops = list(accumulate(array.size for array in arrays))
         starts = [stop - array.size for stop, array in zip(stops, arrays)]
-        self._views = [self._theta[start:stop].reshape(array.shape) for start, stop, array in zip(starts, stops, arrays)]
+        self._views = [
+            self._theta[start:stop].reshape(array.shape)
+            for start, stop, array in zip(starts, stops, arrays)
+        ]
         for (leaf, name), view in zip(self._slots, self._views):
             leaf.params[name] = view
-        # a GPU lays the large gradients end to end as well: one kernel for all of them is worth the copy
-        small = sum(array.size <= BLOCK for array in arrays) if xp is np else len(arrays)
+        # a GPU lays the large gradients end to end as well: one kernel for all of them
+        # is worth the copy
+        small = (
+            sum(array.size <= BLOCK for array in arrays) if xp is np else len(arrays)
+        )
         self._starts = starts[small:]
-        self._g = xp.empty(sum(array.size for array in arrays[:small]), self._theta.dtype)
-        self._g_views = [self._g[start:stop] for start, stop in zip(starts[:small], stops)]
-        self.state = {name: self._like_theta(self.state.get(name)) for name in self.vectors}
+        self._g = xp.empty(
+            sum(array.size for array in arrays[:small]), self._theta.dtype
+        )
+        self._g_views = [
+            self._g[start:stop] for start, stop in zip(starts[:small], stops)
+        ]
+        self.state = {
+            name: self._like_theta(self.state.get(name)) for name in self.vectors
+        }
         if self._weight_decay:
-            decays = [xp.full(array.size, self._weight_decay * (name == "W"), array.dtype) for (_, name), array in zip(self._slots, arrays)]
+            decays = [
+                xp.full(array.size, self._weight_decay * (name == "W"), array.dtype)
+                for (_, name), array in zip(self._slots, arrays)
+            ]
             self._decay = xp.concatenate(decays)
 
     def _like_theta(self, vector):
@@ -135,13 +171,15 @@ class Optimizer(ABC):
         if vector is None:
             return xp.zeros_like(self._theta)
         if array_module(vector) is not xp:
-            vector = beside(self._theta, to_host(vector))
+            vector = to_device_of(self._theta, to_host(vector))
         return vector.astype(self._theta.dtype)
 
     @staticmethod
     def _gradient(leaf, name):
         if name not in leaf.grads:
-            raise RuntimeError(f"{type(leaf).__name__} has no gradient for {name} yet: call backward before step")
+            raise RuntimeError(
+                f"{type(leaf).__name__} has no gradient for {name} yet: call backward before step"
+            )
         return leaf.grads[name].ravel()
 
 
@@ -163,13 +201,34 @@ class Adam(Optimizer):
 
     vectors = ("mean", "square")
 
-    def __init__(self, networks, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0):
+    def __init__(
+        self,
+        networks,
+        learning_rate=1e-3,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-8,
+        weight_decay=0.0,
+    ):
         super().__init__(networks, learning_rate, weight_decay)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
 
     def _update(self, theta, g, mean, square):
-        mean_share, square_share = 1 - self.beta1**self.t, 1 - self.beta2**self.t  # of the running means, which began at 0
-        adam_update(theta, mean, square, g, self.learning_rate / mean_share, 1 - self.beta1, 1 - self.beta2, square_share, self.epsilon)
+        mean_share, square_share = (
+            1 - self.beta1**self.t,
+            1 - self.beta2**self.t,
+        )  # of the running means, which began at 0
+        adam_update(
+            theta,
+            mean,
+            square,
+            g,
+            self.learning_rate / mean_share,
+            1 - self.beta1,
+            1 - self.beta2,
+            square_share,
+            self.epsilon,
+        )
 
 
 @fused
@@ -195,7 +254,8 @@ class WeightAverage:
 
     Make it when the networks are where they will be trained, as the optimizer.
 
-    Source: Polyak & Juditsky, Acceleration of stochastic approximation by averaging (1992).
+    Source: Polyak & Juditsky, Acceleration of stochastic approximation by averaging
+    (1992).
     """
 
     def __init__(self, networks):
@@ -209,7 +269,9 @@ class WeightAverage:
         self.mean += (self._theta() - self.mean) / self.k
 
     def _theta(self):
-        weights = [array.ravel() for leaf in self._leaves for array in leaf.params.values()]
+        weights = [
+            array.ravel() for leaf in self._leaves for array in leaf.params.values()
+        ]
         return array_module(weights[0]).concatenate(weights)
 
     def apply(self):

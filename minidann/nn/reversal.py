@@ -3,9 +3,10 @@
     forward     R(x) = x
     backward    dx = -lam dy
 
-No function has this pair as value and derivative (Ganin et al., JMLR 17(59), 2016, section 4.2, call
-it a pseudo-function). The domain head above descends its loss L_d; the features below receive the
-gradient with its sign turned and so ascend it: they learn what the domain head can not use.
+No function has this pair as value and derivative (Ganin et al., JMLR 17(59), 2016,
+section 4.2, call it a pseudo-function). The domain head above descends its loss L_d;
+the features below receive the gradient with its sign turned and so ascend it: they
+learn what the domain head can not use.
 """
 
 from minidann.nn.layer import Layer

@@ -1,12 +1,13 @@
 """How lambda and the learning rate move with the progress p of training, from 0 at the first step to 1 at the last.
 
     lambda(p) = 2 / (1 + exp(-gamma p)) - 1         0 at p = 0, .46 at .1, .99 at .5: the domain head
-                                                     is noise at first, and should not be listened to
+                                                     is noise at first, and should not
+                                                     be listened to
     mu(p)     = base / (1 + alpha p)^beta            the learning rate; the paper's mu_0 = .01, 10, .75
     cosine(p) = base (1 + cos(pi p)) / 2             the learning rate, down to 0 at the end
 
-Source: Ganin et al., JMLR 17(59), 2016, section 5.2.2; cosine: Loshchilov & Hutter, SGDR (2017).
-All are plain Python floats, so that they never widen a float32 array.
+Source: Ganin et al., JMLR 17(59), 2016, section 5.2.2; cosine: Loshchilov & Hutter,
+SGDR (2017). All are plain Python floats, so that they never widen a float32 array.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Windows that slide over an image: how many there are, and the border they need.
 
-A window of k pixels that moves by s over an image of n pixels with p more at each end of it fits
+A window of k pixels that moves by s over an image of n pixels with p more at each end
+of it fits
 
     (n + p_before + p_after - k) // s + 1        times.
 
@@ -13,7 +14,7 @@ Padding is said in one of three ways, as in TensorFlow and PyTorch:
 
 from numbers import Integral
 
-from minidann.backend import array_module
+from minidann.runtime.arrays import array_module
 
 
 def pair(value):
@@ -29,20 +30,28 @@ def border(padding, image, window, stride):
     Raises
     ------
     ValueError
-        If ``padding`` is none of "same", "valid" and an integer >= 0, or no window fits.
+        If ``padding`` is none of "same", "valid" and an integer >= 0, or no window
+        fits.
     """
     if padding == "same":
-        total = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(image, window, stride)]
+        total = [
+            max((-(-n // s) - 1) * s + k - n, 0)
+            for n, k, s in zip(image, window, stride)
+        ]
         amounts = tuple((t // 2, t - t // 2) for t in total)
     elif padding == "valid":
         amounts = ((0, 0), (0, 0))
     elif isinstance(padding, Integral) and padding >= 0:
         amounts = ((padding, padding), (padding, padding))
     else:
-        raise ValueError(f'padding is {padding!r}; it must be "same", "valid" or an integer >= 0')
+        raise ValueError(
+            f'padding is {padding!r}; it must be "same", "valid" or an integer >= 0'
+        )
     for n, k, (before, after) in zip(image, window, amounts):
         if n + before + after < k:
-            raise ValueError(f"a window of {k} pixels does not fit an image side of {n} + {before + after} of padding; use a smaller window")
+            raise ValueError(
+                f"a window of {k} pixels does not fit an image side of {n} + {before + after} of padding; use a smaller window"
+            )
     return amounts
 
 
@@ -57,7 +66,9 @@ def pad(x, amounts, value=0):
     if not (top or bottom or left or right):
         return x
     n, h, w, c = x.shape
-    padded = array_module(x).full((n, h + top + bottom, w + left + right, c), value, dtype=x.dtype)
+    padded = array_module(x).full(
+        (n, h + top + bottom, w + left + right, c), value, dtype=x.dtype
+    )
     padded[:, top : top + h, left : left + w] = x
     return padded
 

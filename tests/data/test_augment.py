@@ -4,24 +4,29 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from minidann.backend import to_host
 from minidann.data import augment, cutout, random_warp
+from minidann.runtime.arrays import to_host
 
 ON_HOST = np.asarray
 
 
-def warped(x, place=ON_HOST, seed=0, **how):
-    return to_host(random_warp(place(x), np.random.default_rng(seed), **how))
+def warped(x, transfer=ON_HOST, seed=0, **how):
+    return to_host(random_warp(transfer(x), np.random.default_rng(seed), **how))
 
 
 def covered(n, height=20, width=30, **how):
     """Which pixels of each image a square lies on, bool (n, height, width)."""
-    return cutout(np.zeros((n, height, width, 2)), np.random.default_rng(0), fill=1, **how)[..., 0] == 1
+    return (
+        cutout(np.zeros((n, height, width, 2)), np.random.default_rng(0), fill=1, **how)[..., 0]
+        == 1
+    )
 
 
 def ramp(n, height=9, width=11):
     """Images whose two channels tell the row and the column of each pixel: what is sampled of them tells where."""
-    return np.broadcast_to(np.stack(np.mgrid[:height, :width], axis=-1).astype(np.float32), (n, height, width, 2))
+    return np.broadcast_to(
+        np.stack(np.mgrid[:height, :width], axis=-1).astype(np.float32), (n, height, width, 2)
+    )
 
 
 def where(n, size=(9, 11), **how):
@@ -56,8 +61,12 @@ def test_a_shift_moves_each_image_as_a_whole_as_far_as_it_may():
     moved = where(1000, shift=3)
     np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1, :1], moved.shape), atol=1e-4)
     for along in moved[:, 0, 0].T:
-        assert along.min() == pytest.approx(-3, abs=0.1) and along.max() == pytest.approx(3, abs=0.1)
-        assert abs(along.mean()) < 0.3 and along.std() == pytest.approx(3 / np.sqrt(3), rel=0.1)  # no way is preferred
+        assert along.min() == pytest.approx(-3, abs=0.1) and along.max() == pytest.approx(
+            3, abs=0.1
+        )
+        assert abs(along.mean()) < 0.3 and along.std() == pytest.approx(
+            3 / np.sqrt(3), rel=0.1
+        )  # no way is preferred
     assert abs(np.corrcoef(moved[:, 0, 0].T)[0, 1]) < 0.2
 
 
@@ -83,8 +92,12 @@ def test_an_elastic_warp_is_free_at_its_knots_and_straight_between_them():
     knots = moved[:, 10:31:10, 10:31:10]  # away from the border, which holds back
     assert knots.std() == pytest.approx(0.5, rel=0.05) and abs(knots.mean()) < 0.05
     assert np.abs(np.corrcoef(knots.reshape(300, -1).T) - np.eye(18)).max() < 0.25
-    np.testing.assert_allclose(moved[:, 14, 20], 0.6 * moved[:, 10, 20] + 0.4 * moved[:, 20, 20], atol=1e-4)
-    np.testing.assert_allclose(moved[:, 15, 15], moved[:, 10:21:10, 10:21:10].mean(axis=(1, 2)), atol=1e-4)
+    np.testing.assert_allclose(
+        moved[:, 14, 20], 0.6 * moved[:, 10, 20] + 0.4 * moved[:, 20, 20], atol=1e-4
+    )
+    np.testing.assert_allclose(
+        moved[:, 15, 15], moved[:, 10:21:10, 10:21:10].mean(axis=(1, 2)), atol=1e-4
+    )
 
 
 def test_one_seed_bends_alike_and_nothing_is_changed_in_place(place):
@@ -101,26 +114,39 @@ def test_cutout_fills_one_rectangle_and_leaves_the_rest(place):
     assert y.dtype == x.dtype
     hidden = (y == 127).all(axis=-1)
     np.testing.assert_array_equal(y[~hidden], x[~hidden])
-    np.testing.assert_array_equal(hidden, hidden.any(axis=2, keepdims=True) & hidden.any(axis=1, keepdims=True))
+    np.testing.assert_array_equal(
+        hidden, hidden.any(axis=2, keepdims=True) & hidden.any(axis=1, keepdims=True)
+    )
     for along in (hidden.any(axis=1), hidden.any(axis=2)):
-        assert (np.abs(np.diff(along.astype(int), axis=1)).sum(axis=1) <= 2).all()  # one stretch: it begins and ends once at most
+        assert (
+            np.abs(np.diff(along.astype(int), axis=1)).sum(axis=1) <= 2
+        ).all()  # one stretch: it begins and ends once at most
 
 
 def test_cutouts_squares_are_of_any_size_up_to_the_largest():
     hidden = covered(2000, side=0.5)
     tall, wide = (hidden.any(axis=axis).sum(axis=1) for axis in (2, 1))
-    inner = (hidden[:, 0] | hidden[:, -1]).sum(axis=1) + (hidden[:, :, 0] | hidden[:, :, -1]).sum(axis=1) == 0  # nothing of it lies outside
+    inner = (hidden[:, 0] | hidden[:, -1]).sum(axis=1) + (hidden[:, :, 0] | hidden[:, :, -1]).sum(
+        axis=1
+    ) == 0  # nothing of it lies outside
     assert tall.max() == 10 and wide.max() == 15
     assert tall[inner].min() == 0 and tall[~inner].min() <= 1
-    np.testing.assert_allclose(tall[inner] / 20, wide[inner] / 30, atol=1 / 20 + 1 / 30)  # but for a pixel each
+    np.testing.assert_allclose(
+        tall[inner] / 20, wide[inner] / 30, atol=1 / 20 + 1 / 30
+    )  # but for a pixel each
 
 
 def test_cutouts_squares_lie_anywhere():
     hidden = covered(20_000, 10, 10, side=0.5)
     share = hidden.mean(axis=0)
-    # far from the border a square of side s covers a place with the probability s^2: the mean over 0 .. side is side^2 / 3
-    assert share[5, 5] == pytest.approx(0.25 / 3, rel=0.1) and share[4, 4] == pytest.approx(0.25 / 3, rel=0.1)
-    assert (share > 0.25 * share[5, 5]).all() and share[0, 0] < share[0, 5] < share[5, 5]  # corners too, though seldom
+    # far from the border a square of side s covers a place with the probability s^2: the mean over
+    # 0 .. side is side^2 / 3
+    assert share[5, 5] == pytest.approx(0.25 / 3, rel=0.1) and share[4, 4] == pytest.approx(
+        0.25 / 3, rel=0.1
+    )
+    assert (share > 0.25 * share[5, 5]).all() and share[0, 0] < share[0, 5] < share[
+        5, 5
+    ]  # corners too, though seldom
     np.testing.assert_allclose(share, share[::-1, ::-1], atol=0.012)
     np.testing.assert_allclose(share, share.T, atol=0.012)
 
@@ -128,6 +154,9 @@ def test_cutouts_squares_lie_anywhere():
 def test_one_seed_covers_alike_and_nothing_is_changed_in_place(place):
     x = np.random.default_rng(1).standard_normal((8, 6, 6, 2)).astype(np.float32)
     before = x.copy()
-    one, same, other = (to_host(cutout(where(x), np.random.default_rng(seed))) for where, seed in ((ON_HOST, 0), (place, 0), (ON_HOST, 1)))
+    one, same, other = (
+        to_host(cutout(where(x), np.random.default_rng(seed)))
+        for where, seed in ((ON_HOST, 0), (place, 0), (ON_HOST, 1))
+    )
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other) and np.array_equal(x, before)

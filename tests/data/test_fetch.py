@@ -21,9 +21,9 @@ import pytest
 
 from minidann.data import __main__ as program
 from minidann.data import fetch, mnist, sheets
-from minidann.data.catalogue import DATASETS
+from minidann.data.registry import DATASETS
 from minidann.data.store import File, digest
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
 IMAGES, LABELS, T10K_IMAGES, T10K_LABELS = mnist.FILES
 CUT = 5000  # bytes that a broken transfer gives of the training images
@@ -48,7 +48,9 @@ class Site(ThreadingHTTPServer):
 
     def wait_for(self, path, number=1):
         with self.change:
-            assert self.change.wait_for(lambda: len(self.asked(path)) >= number, 20), f"nobody asked for {path}"
+            assert self.change.wait_for(lambda: len(self.asked(path)) >= number, 20), (
+                f"nobody asked for {path}"
+            )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -81,7 +83,12 @@ def whole(handler, body, etag='"1"', mark="ETag"):
     begin = int(begin[1])
     if begin >= len(body):
         return handler.start(416, Content_Length=0, Content_Range=f"bytes */{len(body)}")
-    handler.start(206, Content_Length=len(body) - begin, Content_Range=f"bytes {begin}-{len(body) - 1}/{len(body)}", **{mark: etag})
+    handler.start(
+        206,
+        Content_Length=len(body) - begin,
+        Content_Range=f"bytes {begin}-{len(body) - 1}/{len(body)}",
+        **{mark: etag},
+    )
     return handler.wfile.write(body[begin:])
 
 
@@ -142,7 +149,11 @@ def small(site, monkeypatch, no_data):
     bodies = {name: gzip.compress(content) for name, content in contents().items()}
     files = {}
     for name, body in bodies.items():
-        files[name] = File(f"mnist/{name}", tuple(f"{site.address}/{mirror}/{name}" for mirror in "ab"), digest(gzip.decompress(body)))
+        files[name] = File(
+            f"mnist/{name}",
+            tuple(f"{site.address}/{mirror}/{name}" for mirror in "ab"),
+            digest(gzip.decompress(body)),
+        )
         site.answers |= {f"/{mirror}/{name}": partial(whole, body=body) for mirror in "ab"}
     monkeypatch.setattr(mnist, "FILES", files)
     dataset = DATASETS["mnist"]._replace(files=tuple(files.values()))
@@ -153,7 +164,12 @@ def small(site, monkeypatch, no_data):
 def contents():
     rng = np.random.default_rng(0)
     shapes = {IMAGES: (200, 28, 28), LABELS: (200,), T10K_IMAGES: (4, 28, 28), T10K_LABELS: (4,)}
-    return {name: mnist.idx_bytes(rng.integers(0, 256 if "images" in name else 10, shape, dtype=np.uint8)) for name, shape in shapes.items()}
+    return {
+        name: mnist.idx_bytes(
+            rng.integers(0, 256 if "images" in name else 10, shape, dtype=np.uint8)
+        )
+        for name, shape in shapes.items()
+    }
 
 
 def get(small, folder):
@@ -162,12 +178,18 @@ def get(small, folder):
 
 def assert_whole(small, folder):
     """The four files and nothing else but the lock."""
-    assert names_in(folder) == [".fetch.lock", "mnist"] and names_in(folder / "mnist") == sorted(small.bodies)
-    assert all((folder / "mnist" / name).read_bytes() == body for name, body in small.bodies.items())
+    assert names_in(folder) == [".fetch.lock", "mnist"] and names_in(folder / "mnist") == sorted(
+        small.bodies
+    )
+    assert all(
+        (folder / "mnist" / name).read_bytes() == body for name, body in small.bodies.items()
+    )
 
 
 def names_in(folder):
-    return sorted({path.name for path in folder.iterdir()} - {"elsewhere", "home"})  # of the fixture no_data
+    return sorted(
+        {path.name for path in folder.iterdir()} - {"elsewhere", "home"}
+    )  # of the fixture no_data
 
 
 def part_of(folder, name=IMAGES):
@@ -179,7 +201,9 @@ def test_a_data_set_is_fetched_checked_and_put_in_place(small, site, tmp_path):
     assert get(small, folder) == list(small.dataset.files)
     assert_whole(small, folder)
     assert [path for path, _ in site.requests] == [f"/a/{name}" for name in small.bodies]
-    assert {headers["Accept-Encoding"] for _, headers in site.requests} == {"identity"}  # the bytes of the file, not compressed for the way
+    assert {headers["Accept-Encoding"] for _, headers in site.requests} == {
+        "identity"
+    }  # the bytes of the file, not compressed for the way
     assert len(mnist.load_mnist(folder).x_train) == 200
 
 
@@ -239,7 +263,7 @@ def bad_mirror(request, small, site, monkeypatch):
         answer = partial(answer, body=small.bodies[IMAGES])
     if request.param in ("5 GiB announced", "length is no number"):
         length = 5 << 30 if request.param.startswith("5") else "many"
-        answer = lambda handler: handler.start(200, Content_Length=length)  # noqa: E731
+        answer = lambda handler: handler.start(200, Content_Length=length)
     if request.param == "silent":
         monkeypatch.setattr(fetch, "TIMEOUT", 0.2)
     if request.param == "endless":
@@ -261,24 +285,44 @@ def test_where_no_mirror_is_of_use_each_ones_reason_is_given(bad_mirror, small, 
         get(small, tmp_path)
     message = str(error.value)
     assert f"mnist/{IMAGES} could not be downloaded" in message and bad_mirror in message
-    assert f"{site.address}/b/{IMAGES}: 404 Not Found" in message and "run the same command again" in message and "\n" not in message
+    assert (
+        f"{site.address}/b/{IMAGES}: 404 Not Found" in message
+        and "run the same command again" in message
+        and "\n" not in message
+    )
     assert not (tmp_path / "mnist").exists()
 
 
 def test_a_mirror_that_refuses_connections_and_one_that_has_no_name(small, tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        bad = (f"http://127.0.0.1:{closed.getsockname()[1]}/x", "http://no-such-name.invalid/x", "http://[bad/x", "file:///etc/hostname", "ftp://127.0.0.1/x")
+        bad = (
+            f"http://127.0.0.1:{closed.getsockname()[1]}/x",
+            "http://no-such-name.invalid/x",
+            "http://[bad/x",
+            "file:///etc/hostname",
+            "ftp://127.0.0.1/x",
+        )
         good = small.dataset.files[0]
-        assert fetch.fetch(good._replace(addresses=(*bad, *good.addresses)), tmp_path, progress=False).read_bytes() == small.bodies[IMAGES]
+        assert (
+            fetch.fetch(
+                good._replace(addresses=(*bad, *good.addresses)), tmp_path, progress=False
+            ).read_bytes()
+            == small.bodies[IMAGES]
+        )
         with pytest.raises(InputError) as error:
             fetch.fetch(File("mnist/other", bad), tmp_path, progress=False)
-    for address, why in zip(bad, ("refused", "", "", "not an address of http or https", "not an address of http or https")):
+    for address, why in zip(
+        bad,
+        ("refused", "", "", "not an address of http or https", "not an address of http or https"),
+    ):
         assert re.search(re.escape(address) + f": [^;]*{why}", str(error.value))
 
 
 def test_a_redirect_to_another_scheme_is_not_followed_to_its_bytes(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch, "urlopen", lambda *args, **kwargs: SimpleNamespace(url="ftp://127.0.0.1/x"))
+    monkeypatch.setattr(
+        fetch, "urlopen", lambda *args, **kwargs: SimpleNamespace(url="ftp://127.0.0.1/x")
+    )
     with pytest.raises(InputError, match="not an address of http or https"):
         get(small, tmp_path)
 
@@ -295,7 +339,9 @@ def broken_off(small, site, folder, answer=cut, **options):
     del site.requests[:]
 
 
-@pytest.mark.parametrize("mark, value", [("ETag", '"1"'), ("Last-Modified", "Sun, 22 Nov 1998 05:00:00 GMT")])
+@pytest.mark.parametrize(
+    "mark, value", [("ETag", '"1"'), ("Last-Modified", "Sun, 22 Nov 1998 05:00:00 GMT")]
+)
 def test_a_partial_file_is_resumed(small, site, tmp_path, mark, value):
     broken_off(small, site, tmp_path, etag=value, mark=mark)
     site.answers[f"/a/{IMAGES}"] = partial(whole, body=small.bodies[IMAGES], etag=value, mark=mark)
@@ -307,14 +353,21 @@ def test_a_partial_file_is_resumed(small, site, tmp_path, mark, value):
 
 def test_a_partial_file_is_resumed_where_it_is_from(small, site, tmp_path):
     """The first mirror was out of order and the second broke off: the second is asked first for the rest."""
-    site.answers |= {f"/a/{IMAGES}": hang_up, f"/b/{IMAGES}": partial(cut, body=small.bodies[IMAGES])}
+    site.answers |= {
+        f"/a/{IMAGES}": hang_up,
+        f"/b/{IMAGES}": partial(cut, body=small.bodies[IMAGES]),
+    }
     with pytest.raises(InputError):
         get(small, tmp_path)
-    site.answers |= {f"/{mirror}/{IMAGES}": partial(whole, body=small.bodies[IMAGES]) for mirror in "ab"}
+    site.answers |= {
+        f"/{mirror}/{IMAGES}": partial(whole, body=small.bodies[IMAGES]) for mirror in "ab"
+    }
     del site.requests[:]
     get(small, tmp_path)
     assert_whole(small, tmp_path)
-    assert not site.asked(f"/a/{IMAGES}") and site.asked(f"/b/{IMAGES}")[0]["Range"] == f"bytes={CUT}-"
+    assert (
+        not site.asked(f"/a/{IMAGES}") and site.asked(f"/b/{IMAGES}")[0]["Range"] == f"bytes={CUT}-"
+    )
 
 
 def test_a_server_that_ignores_ranges_gives_the_file_anew(small, site, tmp_path):
@@ -325,7 +378,9 @@ def test_a_server_that_ignores_ranges_gives_the_file_anew(small, site, tmp_path)
     assert "Range" in site.asked(f"/a/{IMAGES}")[0]
 
 
-def test_a_file_that_changed_on_the_server_is_not_mixed_with_its_old_beginning(small, site, tmp_path):
+def test_a_file_that_changed_on_the_server_is_not_mixed_with_its_old_beginning(
+    small, site, tmp_path
+):
     old = small.bodies[IMAGES]
     small.bodies[IMAGES] = gzip.compress(gzip.decompress(old), 1)
     assert small.bodies[IMAGES][:CUT] != old[:CUT]
@@ -338,7 +393,9 @@ def test_a_file_that_changed_on_the_server_is_not_mixed_with_its_old_beginning(s
     assert_whole(small, tmp_path)
 
 
-def test_a_stop_before_the_first_byte_of_a_new_version_leaves_none_of_the_old(small, site, tmp_path, monkeypatch):
+def test_a_stop_before_the_first_byte_of_a_new_version_leaves_none_of_the_old(
+    small, site, tmp_path, monkeypatch
+):
     def stop(*args):
         raise KeyboardInterrupt
 
@@ -391,7 +448,10 @@ def flipped(body):
 DAMAGES = {
     "one bit of the content": (flipped, "does not hold what was published"),
     "cut before it was uploaded": (lambda body: body[:CUT], "can not be read"),
-    "another format": (lambda body: gzip.compress(b"a picture of another kind"), "is not an idx file"),
+    "another format": (
+        lambda body: gzip.compress(b"a picture of another kind"),
+        "is not an idx file",
+    ),
     "nothing": (lambda body: b"", "not an idx file"),
 }
 
@@ -423,7 +483,10 @@ def test_a_file_beside_damaged_ones_is_safe(small, site, tmp_path):
     with pytest.raises(InputError, match="is deleted"):
         get(small, tmp_path)
     assert names_in(tmp_path / "mnist") == sorted({*small.bodies} - {IMAGES})
-    assert all((tmp_path / "mnist" / name).read_bytes() == small.bodies[name] for name in {*small.bodies} - {IMAGES})
+    assert all(
+        (tmp_path / "mnist" / name).read_bytes() == small.bodies[name]
+        for name in {*small.bodies} - {IMAGES}
+    )
 
 
 def test_a_full_disk_is_told_and_what_has_come_is_kept(small, site, tmp_path, monkeypatch):
@@ -440,7 +503,10 @@ def test_a_full_disk_is_told_and_what_has_come_is_kept(small, site, tmp_path, mo
 
     monkeypatch.setattr(fetch, "CHUNK", 1000)
     monkeypatch.setattr(fetch, "open", open_on_full_disk, raising=False)
-    with pytest.raises(InputError, match=r"\(No space left on device\); make room or name another folder with --data-dir"):
+    with pytest.raises(
+        InputError,
+        match=r"\(No space left on device\); make room or name another folder with --data-dir",
+    ):
         get(small, tmp_path)
     assert not (tmp_path / "mnist").exists() and not site.asked(f"/b/{IMAGES}")
     assert part_of(tmp_path).read_bytes() == small.bodies[IMAGES][:CUT]
@@ -477,7 +543,7 @@ def test_where_links_are_not_granted_files_are_lent_as_copies(small, tmp_path, m
 PROGRAM = """
 import json, sys
 from minidann.data import __main__ as program, mnist
-from minidann.data.catalogue import DATASETS
+from minidann.data.registry import DATASETS
 from minidann.data.store import File
 mnist.FILES = {name: File(*file) for name, file in json.loads(sys.argv[2]).items()}
 DATASETS["mnist"] = DATASETS["mnist"]._replace(files=tuple(mnist.FILES.values()))
@@ -486,8 +552,15 @@ sys.exit(program.main(["fetch", "mnist", "--data-dir", sys.argv[1]]))
 
 
 def start(folder):
-    files = json.dumps({name: [file.name, list(file.addresses), file.sha256] for name, file in mnist.FILES.items()})
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, folder, files], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    files = json.dumps(
+        {name: [file.name, list(file.addresses), file.sha256] for name, file in mnist.FILES.items()}
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, folder, files],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def held_open(handler, body, release):
@@ -511,7 +584,9 @@ def test_two_processes_at_once_take_turns(small, site, tmp_path):
     for process in (first, second):
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 0, errors
-    assert sorted(path for path, _ in site.requests) == sorted(f"/a/{name}" for name in small.bodies)
+    assert sorted(path for path, _ in site.requests) == sorted(
+        f"/a/{name}" for name in small.bodies
+    )
     assert_whole(small, tmp_path)
 
 
@@ -519,7 +594,10 @@ def test_after_kill_9_within_a_file_the_next_run_goes_on(small, site, tmp_path):
     release = threading.Event()
     site.answers[f"/a/{IMAGES}"] = partial(held_open, body=small.bodies[IMAGES], release=release)
     process, deadline = start(tmp_path), time.monotonic() + 20
-    while not (part_of(tmp_path).exists() and part_of(tmp_path).stat().st_size) and time.monotonic() < deadline:
+    while (
+        not (part_of(tmp_path).exists() and part_of(tmp_path).stat().st_size)
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
@@ -534,7 +612,9 @@ def test_after_kill_9_within_a_file_the_next_run_goes_on(small, site, tmp_path):
 
 def test_after_kill_9_between_two_files_the_next_run_fetches_the_rest(small, site, tmp_path):
     release = threading.Event()
-    site.answers[f"/a/{T10K_IMAGES}"] = partial(held_open, body=small.bodies[T10K_IMAGES], release=release)
+    site.answers[f"/a/{T10K_IMAGES}"] = partial(
+        held_open, body=small.bodies[T10K_IMAGES], release=release
+    )
     process = start(tmp_path)
     site.wait_for(f"/a/{T10K_IMAGES}")
     process.send_signal(signal.SIGKILL)
@@ -553,7 +633,9 @@ def test_without_locks_of_the_system_a_second_process_is_refused(small, tmp_path
     monkeypatch.setattr(fetch, "fcntl", None)
     lock = tmp_path / ".fetch.lock"
     lock.write_text("4242")
-    with pytest.raises(InputError, match=r"wait for it, or delete .*\.fetch\.lock if process 4242 no longer runs"):
+    with pytest.raises(
+        InputError, match=r"wait for it, or delete .*\.fetch\.lock if process 4242 no longer runs"
+    ):
         get(small, tmp_path)
     assert lock.read_text() == "4242"
     lock.unlink()
@@ -578,12 +660,20 @@ def test_fetch_from_the_command_line(small, site, tmp_path, capsys):
     assert run("fetch", "mnist", "mnist", "--data-dir", tmp_path) == 0
     assert_whole(small, tmp_path)
     shown = capsys.readouterr()
-    assert shown.out == f"mnist: 4 files downloaded, checked and put in {tmp_path}\n" and IMAGES in shown.err
+    assert (
+        shown.out == f"mnist: 4 files downloaded, checked and put in {tmp_path}\n"
+        and IMAGES in shown.err
+    )
     assert run("--data-dir", tmp_path, "fetch", "mnist") == 0
-    assert capsys.readouterr().out == f"mnist: there already, checked, in {tmp_path}\n" and len(site.requests) == 4
+    assert (
+        capsys.readouterr().out == f"mnist: there already, checked, in {tmp_path}\n"
+        and len(site.requests) == 4
+    )
 
 
-def test_fetch_puts_files_where_the_environment_says_or_into_the_cache(small, tmp_path, monkeypatch):
+def test_fetch_puts_files_where_the_environment_says_or_into_the_cache(
+    small, tmp_path, monkeypatch
+):
     assert run("fetch", "mnist") == 0
     assert_whole(small, tmp_path / "home" / ".cache" / "minidann")
     (tmp_path / "home").rename(tmp_path / "away")
@@ -592,17 +682,24 @@ def test_fetch_puts_files_where_the_environment_says_or_into_the_cache(small, tm
     assert_whole(small, tmp_path / "environment")
 
 
-def test_without_a_folder_named_what_is_in_any_of_them_counts(small, site, tmp_path, monkeypatch, capsys):
+def test_without_a_folder_named_what_is_in_any_of_them_counts(
+    small, site, tmp_path, monkeypatch, capsys
+):
     get(small, tmp_path / "elsewhere" / "datasets")
     monkeypatch.setenv("MINIDANN_DATA", str(tmp_path / "environment"))
     del site.requests[:]
     assert run("fetch", "mnist") == 0
-    assert capsys.readouterr().out == "mnist: there already, checked, in datasets\n" and not site.requests
+    assert (
+        capsys.readouterr().out == "mnist: there already, checked, in datasets\n"
+        and not site.requests
+    )
 
 
 def test_a_set_made_of_others_is_fetched_as_these(small, monkeypatch, tmp_path):
     fetched = []
-    monkeypatch.setattr(program, "fetch_dataset", lambda dataset, folder: fetched.append(dataset.name) or [])
+    monkeypatch.setattr(
+        program, "fetch_dataset", lambda dataset, folder: fetched.append(dataset.name) or []
+    )
     assert run("fetch", "mnistm", "mnist", "usps", "--data-dir", tmp_path) == 0
     assert fetched == ["mnist", "bsds500", "usps"]
 
@@ -618,7 +715,9 @@ def test_a_set_made_of_others_is_fetched_as_these(small, monkeypatch, tmp_path):
         ("mnistm-release", "by hand"),
     ],
 )
-def test_what_can_not_be_fetched_is_said_before_anything_is(small, site, tmp_path, capsys, name, words):
+def test_what_can_not_be_fetched_is_said_before_anything_is(
+    small, site, tmp_path, capsys, name, words
+):
     assert run("fetch", "mnist", name, "--data-dir", tmp_path) == 1
     line = error(capsys)
     assert name in line and words in line
@@ -637,12 +736,18 @@ def test_a_data_dir_that_is_no_folder(small, site, tmp_path, capsys):
 
 def test_a_folder_that_can_not_be_written(small, site, tmp_path, monkeypatch, capsys):
     def refuse(path, *args):
-        raise PermissionError(errno.EACCES, "Permission denied", path)  # as root, who runs many a CI, never sees it
+        raise PermissionError(
+            errno.EACCES, "Permission denied", path
+        )  # as root, who runs many a CI, never sees it
 
     monkeypatch.setattr(os, "open", refuse)
     assert run("fetch", "mnist", "--data-dir", tmp_path) == 1
     line = error(capsys)
-    assert f"nothing more can be written to {tmp_path} (Permission denied)" in line and "--data-dir" in line and not site.requests
+    assert (
+        f"nothing more can be written to {tmp_path} (Permission denied)" in line
+        and "--data-dir" in line
+        and not site.requests
+    )
 
 
 def test_ctrl_c_says_that_the_next_run_goes_on(small, monkeypatch, tmp_path, capsys):
@@ -667,7 +772,9 @@ def test_the_table_lists_every_data_set_with_size_licence_and_source(no_data, ca
     assert list(rows) == list(DATASETS)
     for name, (first, second) in rows.items():
         dataset = DATASETS[name]
-        assert dataset.images in first and all(part and part in second for part in (dataset.title, dataset.licence, dataset.source))
+        assert dataset.images in first and all(
+            part and part in second for part in (dataset.title, dataset.licence, dataset.source)
+        )
         state = "not present" if dataset.files or dataset.parts else "needs no files"
         assert re.match(rf"{name} +{state}  ", first) and "MB" not in first
 
@@ -676,8 +783,12 @@ def test_the_table_says_what_is_there_and_where(small, tmp_path, capsys):
     get(small, tmp_path)
     megabytes = sum(map(len, small.bodies.values())) / 1e6
     rows = table(capsys, "--data-dir", tmp_path)
-    assert re.match(rf"mnist +present +{megabytes:.1f} MB .* {tmp_path / 'mnist'}$", rows["mnist"][0])
-    assert re.match(r"mnistm +4 of 5 files ", rows["mnistm"][0]) and re.match(r"usps +not present", rows["usps"][0])
+    assert re.match(
+        rf"mnist +present +{megabytes:.1f} MB .* {tmp_path / 'mnist'}$", rows["mnist"][0]
+    )
+    assert re.match(r"mnistm +4 of 5 files ", rows["mnistm"][0]) and re.match(
+        r"usps +not present", rows["usps"][0]
+    )
     (tmp_path / "mnist" / LABELS).unlink()
     assert re.match(r"mnist +3 of 4 files ", table(capsys, "--data-dir", tmp_path)["mnist"][0])
 
@@ -686,19 +797,29 @@ def test_show_hands_its_options_on(monkeypatch, tmp_path, capsys):
     calls = []
     monkeypatch.setattr(sheets, "show", lambda *args: calls.append(args))
     assert run("show", "mnist", "usps") == 0
-    assert run("show", "blobs", "--out", tmp_path / "b.pdf", "--seed", 3, "--data-dir", tmp_path) == 0
+    assert (
+        run("show", "blobs", "--out", tmp_path / "b.pdf", "--seed", 3, "--data-dir", tmp_path) == 0
+    )
     assert [(names, str(out), folder, seed) for names, out, folder, seed in calls] == [
         (["mnist", "usps"], "sheet.png", None, 0),
         (["blobs"], str(tmp_path / "b.pdf"), str(tmp_path), 3),
     ]
     assert "sheet.png" in capsys.readouterr().out
-    assert run("show", "mnst") == 1 and "there is no data set 'mnst'" in error(capsys) and len(calls) == 2
+    assert (
+        run("show", "mnst") == 1
+        and "there is no data set 'mnst'" in error(capsys)
+        and len(calls) == 2
+    )
 
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_data_set_loads_or_says_what_is_missing(name, no_data):
     dataset = DATASETS[name]
-    assert dataset.name == name and all(address.startswith(("http://", "https://")) for file in dataset.files for address in file.addresses)
+    assert dataset.name == name and all(
+        address.startswith(("http://", "https://"))
+        for file in dataset.files
+        for address in file.addresses
+    )
     if not dataset.files and not dataset.parts:
         assert len(dataset.load(None)[0])
         return

@@ -13,11 +13,18 @@ from hypothesis import strategies as st
 
 from minidann.data import load_mnist, mnist, store
 from minidann.data.mnist import read_idx
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
-NAMES = [f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+NAMES = [
+    f"{split}-{kind}-ubyte"
+    for split in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
+]
 REAL = Path(os.environ.get("MINIDANN_DATA", ""), "mnist").resolve()
-real = pytest.mark.skipif("MINIDANN_DATA" not in os.environ, reason="MINIDANN_DATA names no folder with the real MNIST in mnist/")
+real = pytest.mark.skipif(
+    "MINIDANN_DATA" not in os.environ,
+    reason="MINIDANN_DATA names no folder with the real MNIST in mnist/",
+)
 COUNTS = {
     "train": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
     "test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
@@ -26,7 +33,12 @@ COUNTS = {
 
 def idx(array, magic=None):
     """The bytes of an idx file."""
-    return struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim if magic is None else magic, *array.shape) + array.astype(np.uint8).tobytes()
+    return (
+        struct.pack(
+            f">{1 + array.ndim}I", 0x800 + array.ndim if magic is None else magic, *array.shape
+        )
+        + array.astype(np.uint8).tobytes()
+    )
 
 
 @pytest.fixture
@@ -36,7 +48,9 @@ def folder(no_data, tmp_path):
     rng = np.random.default_rng(0)
     for name in NAMES:
         n = 5 if name.startswith("train") else 3
-        content = idx(rng.integers(0, 256, (n, 28, 28))) if "images" in name else idx(np.arange(n) + 5)
+        content = (
+            idx(rng.integers(0, 256, (n, 28, 28))) if "images" in name else idx(np.arange(n) + 5)
+        )
         (tmp_path / "mnist" / f"{name}.gz").write_bytes(gzip.compress(content))
     return tmp_path
 
@@ -51,8 +65,14 @@ def test_what_was_written_is_read(tmp_path_factory, shape, compressed, seed):
     np.testing.assert_array_equal(read, array)
 
 
-@given(st.lists(st.integers(0, 2**32 - 1), min_size=3, max_size=3), st.integers(0, 2**32 - 1), st.integers(0, 16))
-def test_any_header_over_too_few_bytes_is_refused_before_memory_is_asked_for(tmp_path_factory, shape, magic, length):
+@given(
+    st.lists(st.integers(0, 2**32 - 1), min_size=3, max_size=3),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 16),
+)
+def test_any_header_over_too_few_bytes_is_refused_before_memory_is_asked_for(
+    tmp_path_factory, shape, magic, length
+):
     path = tmp_path_factory.mktemp("idx") / "images"
     path.write_bytes(struct.pack(">4I", magic if magic % 2 else 0x803, *shape)[:length] + b"x")
     with pytest.raises(InputError, match="images"):
@@ -62,8 +82,12 @@ def test_any_header_over_too_few_bytes_is_refused_before_memory_is_asked_for(tmp
 def test_mnist_is_four_files(folder):
     digits = load_mnist(folder)
     assert digits.x_train.shape == (5, 28, 28) and digits.x_test.shape == (3, 28, 28)
-    assert digits.x_train.dtype == np.uint8 and digits.y_train.dtype == digits.y_test.dtype == np.int64
-    np.testing.assert_array_equal(digits.x_train, np.random.default_rng(0).integers(0, 256, (5, 28, 28)))
+    assert (
+        digits.x_train.dtype == np.uint8 and digits.y_train.dtype == digits.y_test.dtype == np.int64
+    )
+    np.testing.assert_array_equal(
+        digits.x_train, np.random.default_rng(0).integers(0, 256, (5, 28, 28))
+    )
     np.testing.assert_array_equal(digits.y_train, [5, 6, 7, 8, 9])
     np.testing.assert_array_equal(digits.y_test, [5, 6, 7])
 
@@ -94,7 +118,9 @@ DAMAGES = {
     "labels for images": lambda content: gzip.compress(idx(np.arange(5))),
     "10^12 images": inside(lambda content: struct.pack(">4I", 0x803, *HUGE) + content[16:]),
     "10^12 images and no more": inside(lambda content: struct.pack(">4I", 0x803, *HUGE)),
-    "most there can be": inside(lambda content: struct.pack(">4I", 0x803, *[2**32 - 1] * 3) + content[16:]),
+    "most there can be": inside(
+        lambda content: struct.pack(">4I", 0x803, *[2**32 - 1] * 3) + content[16:]
+    ),
     "garbage": lambda content: bytes(range(256)) * 4,
     "a web page": lambda content: b"<html>404</html>",
     "empty": lambda content: b"",
@@ -102,7 +128,9 @@ DAMAGES = {
     "gzip header alone": lambda content: content[:10],
     "gzip without its end": lambda content: content[:-8],
     "gzip with a wrong checksum": lambda content: content[:-8] + bytes(4) + content[-4:],
-    "gzip with a flipped byte": lambda content: content[:200] + bytes([content[200] ^ 255]) + content[201:],
+    "gzip with a flipped byte": lambda content: (
+        content[:200] + bytes([content[200] ^ 255]) + content[201:]
+    ),
     "gzip with garbage behind": lambda content: content + b"garbage",
 }
 
@@ -134,12 +162,16 @@ def test_a_missing_file_says_where_to_get_it_and_what_needs_none(folder, name):
 
 def test_images_without_labels_are_refused(folder):
     shutil.copy(folder / "mnist" / f"{NAMES[3]}.gz", folder / "mnist" / f"{NAMES[1]}.gz")
-    with pytest.raises(InputError, match=rf"{NAMES[0]}.* holds 5 images but .*{NAMES[1]}.* holds 3 labels"):
+    with pytest.raises(
+        InputError, match=rf"{NAMES[0]}.* holds 5 images but .*{NAMES[1]}.* holds 3 labels"
+    ):
         load_mnist(folder)
 
 
 def test_a_label_beyond_nine_is_refused(folder):
-    (folder / "mnist" / f"{NAMES[1]}.gz").write_bytes(gzip.compress(idx(np.array([0, 1, 10, 2, 3]))))
+    (folder / "mnist" / f"{NAMES[1]}.gz").write_bytes(
+        gzip.compress(idx(np.array([0, 1, 10, 2, 3])))
+    )
     with pytest.raises(InputError, match=rf"{NAMES[1]}.* holds the label 10"):
         load_mnist(folder)
 
@@ -148,7 +180,10 @@ def test_a_label_beyond_nine_is_refused(folder):
 def test_whole_files_of_another_content_are_refused(folder, monkeypatch, name):
     """Of each file but one the hash is set to that of the small content."""
     monkeypatch.delenv("MINIDANN_VERIFY")
-    hashes = {file: store.digest(gzip.decompress((folder / "mnist" / file).read_bytes())) for file in mnist.FILES}
+    hashes = {
+        file: store.digest(gzip.decompress((folder / "mnist" / file).read_bytes()))
+        for file in mnist.FILES
+    }
     small = {file: entry._replace(sha256=hashes[file]) for file, entry in mnist.FILES.items()}
     monkeypatch.setattr(mnist, "FILES", small)
     load_mnist(folder)
@@ -162,19 +197,29 @@ def test_the_real_mnist_is_verified_and_has_its_published_label_counts(monkeypat
     monkeypatch.delenv("MINIDANN_VERIFY")
     digits = load_mnist()
     assert digits.x_train.shape == (60000, 28, 28) and digits.x_test.shape == (10000, 28, 28)
-    assert np.bincount(digits.y_train).tolist() == COUNTS["train"] and np.bincount(digits.y_test).tolist() == COUNTS["test"]
+    assert (
+        np.bincount(digits.y_train).tolist() == COUNTS["train"]
+        and np.bincount(digits.y_test).tolist() == COUNTS["test"]
+    )
     np.testing.assert_array_equal(digits.y_train[:10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4])
-    assert digits.x_train.mean() == pytest.approx(33.318, abs=0.001) and digits.x_test.mean() == pytest.approx(33.791, abs=0.001)
+    assert digits.x_train.mean() == pytest.approx(
+        33.318, abs=0.001
+    ) and digits.x_test.mean() == pytest.approx(33.791, abs=0.001)
 
 
 @real
-def test_one_bit_of_the_real_mnist_is_noticed_under_a_new_compression(no_data, monkeypatch, tmp_path):
+def test_one_bit_of_the_real_mnist_is_noticed_under_a_new_compression(
+    no_data, monkeypatch, tmp_path
+):
     monkeypatch.delenv("MINIDANN_VERIFY")
     name = "t10k-images-idx3-ubyte.gz"
     (tmp_path / "mnist").mkdir()
     for file in REAL.glob("*.gz"):
         (tmp_path / "mnist" / file.name).symlink_to(file)
-    path, content = tmp_path / "mnist" / name, bytearray(gzip.decompress((REAL / name).read_bytes()))
+    path, content = (
+        tmp_path / "mnist" / name,
+        bytearray(gzip.decompress((REAL / name).read_bytes())),
+    )
     path.unlink()
     path.write_bytes(gzip.compress(content, 1))
     assert path.read_bytes() != (REAL / name).read_bytes()

@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minidann.data import Digits, mnistm
+from minidann.data import Digits, mnist_m
 from minidann.data.mnist import idx_bytes
-from minidann.data.mnistm import cached_mnistm_pair, load_backgrounds, load_mnistm_release, mnistm_pair
+from minidann.data.mnist_m import (
+    cached_mnistm_pair,
+    load_backgrounds,
+    load_mnistm_release,
+    mnistm_pair,
+)
 from minidann.data.store import digest
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
 GOLDEN = {  # of source and target of `pair_of`, binarised or not
     True: (
@@ -34,22 +39,37 @@ def made_up(n):
     """uint8 (n, 28, 28) of strokes in 1..255 on 0, by integers alone, so that no library's rounding enters."""
     i, j, k = np.ogrid[:28, :28, :n]
     values = (i * i * 7 + j * j * 11 + i * j * (k % 5 + 1) + 13 * k) % 511
-    return np.ascontiguousarray(np.where(values < 256, values, 0).transpose(2, 0, 1).astype(np.uint8))
+    return np.ascontiguousarray(
+        np.where(values < 256, values, 0).transpose(2, 0, 1).astype(np.uint8)
+    )
 
 
 def photographs():
     """Three of different sizes, by integers alone."""
-    return [((np.arange(h * w * 3, dtype=np.int64) ** 2 // 5 + 77 * h) % 253).astype(np.uint8).reshape(h, w, 3) for h, w in ((40, 50), (61, 33), (28, 90))]
+    return [
+        ((np.arange(h * w * 3, dtype=np.int64) ** 2 // 5 + 77 * h) % 253)
+        .astype(np.uint8)
+        .reshape(h, w, 3)
+        for h, w in ((40, 50), (61, 33), (28, 90))
+    ]
 
 
 def pair_of(binarize):
     digits = made_up(64)
-    return mnistm_pair(Digits(digits[:48], np.arange(48) % 10, digits[48:], np.arange(16) % 10), photographs(), seed=7, binarize=binarize)
+    return mnistm_pair(
+        Digits(digits[:48], np.arange(48) % 10, digits[48:], np.arange(16) % 10),
+        photographs(),
+        seed=7,
+        binarize=binarize,
+    )
 
 
 @pytest.mark.parametrize("binarize", [True, False])
 def test_a_seeded_pair_of_64_digits_never_changes(binarize):
-    assert tuple(digest(domain.x_train, domain.x_test) for domain in pair_of(binarize)) == GOLDEN[binarize]
+    assert (
+        tuple(digest(domain.x_train, domain.x_test) for domain in pair_of(binarize))
+        == GOLDEN[binarize]
+    )
 
 
 # the release
@@ -81,7 +101,12 @@ def test_images_are_read_in_the_order_of_their_labels(release, size, border):
         digits = load_mnistm_release(release, size=size)
     inner = slice(border, 32 - border)
     for x, y, n in ((digits.x_train, digits.y_train, 200), (digits.x_test, digits.y_test, 3)):
-        assert x.dtype == np.uint8 and x.shape == (n, size, size, 3) and x.flags.c_contiguous and y.dtype == np.int64
+        assert (
+            x.dtype == np.uint8
+            and x.shape == (n, size, size, 3)
+            and x.flags.c_contiguous
+            and y.dtype == np.int64
+        )
         np.testing.assert_array_equal(x, release_images(n)[:, inner, inner])
         np.testing.assert_array_equal(y, np.arange(n) % 10)
 
@@ -93,7 +118,9 @@ def test_a_few_missing_images_are_left_out_with_their_labels_and_counted(release
     with pytest.warns(UserWarning, match=r"2 of the 200 images .*mnist_m_train_labels\.txt"):
         digits = load_mnistm_release(release, size=32)
     left = np.delete(np.arange(200), [4, 9])
-    assert np.array_equal(digits.y_train, left % 10) and np.array_equal(digits.x_train, release_images(200)[left])
+    assert np.array_equal(digits.y_train, left % 10) and np.array_equal(
+        digits.x_train, release_images(200)[left]
+    )
 
 
 def test_more_than_one_in_a_hundred_missing_is_refused(release):
@@ -131,10 +158,14 @@ def test_a_bad_line_of_the_labels_is_named(release, line):
     path.write_text("\n".join([lines[0], line, *lines[1:]]))
     with pytest.raises(InputError) as error:
         load_mnistm_release(release)
-    assert f"line 2 of {path}" in str(error.value) and "unpack the release again" in str(error.value)
+    assert f"line 2 of {path}" in str(error.value) and "unpack the release again" in str(
+        error.value
+    )
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", bytes(range(256))], ids=["empty", "not ASCII", "garbage"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", bytes(range(256))], ids=["empty", "not ASCII", "garbage"]
+)
 def test_a_damaged_label_file_is_named(release, content):
     (release / "mnist_m" / "mnist_m_test_labels.txt").write_bytes(content)
     with pytest.raises(InputError, match=r"mnist_m_test_labels\.txt"):
@@ -142,7 +173,7 @@ def test_a_damaged_label_file_is_named(release, content):
 
 
 def test_a_label_file_larger_than_any_is_not_read_on(release, monkeypatch):
-    monkeypatch.setattr(mnistm, "LARGEST_LABELS", 1000)
+    monkeypatch.setattr(mnist_m, "LARGEST_LABELS", 1000)
     with pytest.raises(InputError, match=r"mnist_m_train_labels\.txt has more than 1000 bytes"):
         load_mnistm_release(release)
 
@@ -195,7 +226,9 @@ def test_other_sizes_are_refused(release, size):
 
 
 def test_a_missing_release_says_what_needs_none(no_data, tmp_path):
-    with pytest.raises(InputError, match=r"mnist_m_train_labels\.txt is in none .*MINIDANN_DATA.*needs no release"):
+    with pytest.raises(
+        InputError, match=r"mnist_m_train_labels\.txt is in none .*MINIDANN_DATA.*needs no release"
+    ):
         load_mnistm_release(tmp_path)
 
 
@@ -206,8 +239,17 @@ def photograph(level, kind="PNG"):
     return png(Image.new("RGB", (48, 32), (level,) * 3), kind)
 
 
-OWN = {"b/1.jpg": photograph(30, "JPEG"), "a.png": photograph(10), "c.JPEG": photograph(40, "JPEG"), "b/0.png": photograph(20)}
-OTHERS = {"README.txt": b"no photograph", "._a.png": b"what macOS hides", "b/.hidden.jpg": b"hidden"}
+OWN = {
+    "b/1.jpg": photograph(30, "JPEG"),
+    "a.png": photograph(10),
+    "c.JPEG": photograph(40, "JPEG"),
+    "b/0.png": photograph(20),
+}
+OTHERS = {
+    "README.txt": b"no photograph",
+    "._a.png": b"what macOS hides",
+    "b/.hidden.jpg": b"hidden",
+}
 
 
 def make_folder(path, members):
@@ -244,7 +286,9 @@ MAKERS = {
     "zip": lambda path, members: make_zip(path / "own.zip", members),
 }
 every_kind = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
-archives = pytest.mark.parametrize("make", [MAKERS["tar"], MAKERS["tgz"], MAKERS["zip"]], ids=["tar", "tgz", "zip"])
+archives = pytest.mark.parametrize(
+    "make", [MAKERS["tar"], MAKERS["tgz"], MAKERS["zip"]], ids=["tar", "tgz", "zip"]
+)
 
 
 @every_kind
@@ -252,7 +296,9 @@ def test_photographs_of_ones_own_are_read_in_the_order_of_their_names(tmp_path, 
     path = make(tmp_path, OWN | OTHERS)
     for given in (path, str(path)):
         backgrounds = load_backgrounds(path=given)
-        assert [(image.shape, image.dtype, round(image.mean())) for image in backgrounds] == [((32, 48, 3), np.uint8, level) for level in (10, 20, 30, 40)]
+        assert [(image.shape, image.dtype, round(image.mean())) for image in backgrounds] == [
+            ((32, 48, 3), np.uint8, level) for level in (10, 20, 30, 40)
+        ]
 
 
 @every_kind
@@ -262,14 +308,28 @@ def test_no_photographs_at_all_are_refused(tmp_path, make):
 
 
 @every_kind
-@pytest.mark.parametrize("content", [b"", b"no photograph", photograph(1, "JPEG")[:200], photograph(1)[:60], b"GIF89a" + bytes(99)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no photograph", photograph(1, "JPEG")[:200], photograph(1)[:60], b"GIF89a" + bytes(99)],
+)
 def test_a_damaged_photograph_is_named(tmp_path, make, content):
     with pytest.raises(InputError, match=r"b/2\.jpg in .*own"):
         load_backgrounds(path=make(tmp_path, OWN | {"b/2.jpg": content}))
 
 
 @archives
-@pytest.mark.parametrize("name", ["/tmp/2.jpg", "../2.jpg", "b/../../2.jpg", "..\\2.jpg", "C:\\2.jpg", "\\2.jpg", "../notes.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/tmp/2.jpg",
+        "../2.jpg",
+        "b/../../2.jpg",
+        "..\\2.jpg",
+        "C:\\2.jpg",
+        "\\2.jpg",
+        "../notes.txt",
+    ],
+)
 def test_a_name_that_leads_outside_is_refused(tmp_path, make, name):
     with pytest.raises(InputError, match=r"own.* a name that leads outside it"):
         load_backgrounds(path=make(tmp_path, OWN | {name: photograph(50)}))
@@ -285,7 +345,9 @@ def test_a_link_in_a_tar_archive_is_refused(tmp_path, kind):
 
 def test_a_link_in_a_zip_archive_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"own\.zip holds 'b/2\.jpg', a link"):
-        load_backgrounds(path=make_zip(tmp_path / "own.zip", {"b/2.jpg": b"/etc/passwd"}, mode=0o120777))
+        load_backgrounds(
+            path=make_zip(tmp_path / "own.zip", {"b/2.jpg": b"/etc/passwd"}, mode=0o120777)
+        )
 
 
 def claiming(width, height):
@@ -303,7 +365,7 @@ def test_huge_photographs_are_refused_before_they_are_decoded(tmp_path, make, si
 
 
 def test_photographs_that_are_too_much_together_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(mnistm, "LARGEST_PHOTOGRAPHS", 3 * 32 * 48)
+    monkeypatch.setattr(mnist_m, "LARGEST_PHOTOGRAPHS", 3 * 32 * 48)
     with pytest.raises(InputError, match=r"own.* more than 4608 pixels together"):
         load_backgrounds(path=make_folder(tmp_path / "own", OWN))
 
@@ -339,13 +401,20 @@ def test_what_is_no_folder_or_archive_is_refused(tmp_path, name):
 def sources(no_data, tmp_path, monkeypatch):
     """A data folder with MNIST of 5 and 3 digits and an archive of 3 photographs, and how often the pair was made of them."""
     monkeypatch.setenv("MINIDANN_VERIFY", "0")
-    monkeypatch.setattr(mnistm, "TRAIN_PHOTOGRAPHS", 3)
+    monkeypatch.setattr(mnist_m, "TRAIN_PHOTOGRAPHS", 3)
     (tmp_path / "mnist").mkdir()
     for split, n in (("train", 5), ("t10k", 3)):
-        (tmp_path / "mnist" / f"{split}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(made_up(n))))
-        (tmp_path / "mnist" / f"{split}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.arange(n, dtype=np.uint8))))
+        (tmp_path / "mnist" / f"{split}-images-idx3-ubyte.gz").write_bytes(
+            gzip.compress(idx_bytes(made_up(n)))
+        )
+        (tmp_path / "mnist" / f"{split}-labels-idx1-ubyte.gz").write_bytes(
+            gzip.compress(idx_bytes(np.arange(n, dtype=np.uint8)))
+        )
     (tmp_path / "bsds500").mkdir()
-    members = {f"{mnistm.TRAIN_FOLDER}{i}.jpg": png(Image.fromarray(image), "JPEG") for i, image in enumerate(photographs())}
+    members = {
+        f"{mnist_m.TRAIN_FOLDER}{i}.jpg": png(Image.fromarray(image), "JPEG")
+        for i, image in enumerate(photographs())
+    }
     make_tar(tmp_path / "bsds500" / "BSR_bsds500.tgz", members, "w:gz")
     return tmp_path
 
@@ -353,18 +422,26 @@ def sources(no_data, tmp_path, monkeypatch):
 @pytest.fixture
 def made(monkeypatch):
     """A list that grows by one each time a pair is made."""
-    times, make = [], mnistm.mnistm_pair
-    monkeypatch.setattr(mnistm, "mnistm_pair", lambda *args, **options: times.append(1) or make(*args, **options))
+    times, make = [], mnist_m.mnistm_pair
+    monkeypatch.setattr(
+        mnist_m, "mnistm_pair", lambda *args, **options: times.append(1) or make(*args, **options)
+    )
     return times
 
 
 def equal(pair, other):
-    return all(a.dtype == b.dtype and np.array_equal(a, b) for x, y in zip(pair, other) for a, b in zip(x, y))
+    return all(
+        a.dtype == b.dtype and np.array_equal(a, b)
+        for x, y in zip(pair, other)
+        for a, b in zip(x, y)
+    )
 
 
 @pytest.mark.parametrize("binarize", [True, False])
 def test_what_is_kept_is_what_would_be_made(sources, made, binarize):
-    expected = mnistm_pair(mnistm.load_mnist(sources), load_backgrounds(sources), seed=3, binarize=binarize)
+    expected = mnistm_pair(
+        mnist_m.load_mnist(sources), load_backgrounds(sources), seed=3, binarize=binarize
+    )
     for _ in range(3):
         pair = cached_mnistm_pair(sources, seed=3, binarize=binarize)
         assert equal(pair, expected) and all(isinstance(domain, Digits) for domain in pair)
@@ -375,12 +452,19 @@ def test_what_is_kept_is_what_would_be_made(sources, made, binarize):
 
 def test_other_parameters_and_other_data_get_other_files(sources, made, monkeypatch):
     cache = sources / "cache"
-    pairs = [cached_mnistm_pair(sources, cache_dir=cache, **options) for options in ({}, {"seed": 1}, {"binarize": False})]
-    assert len(made) == len(list(cache.iterdir())) == 3 and not equal(pairs[0], pairs[1]) and not equal(pairs[0], pairs[2])
+    pairs = [
+        cached_mnistm_pair(sources, cache_dir=cache, **options)
+        for options in ({}, {"seed": 1}, {"binarize": False})
+    ]
+    assert (
+        len(made) == len(list(cache.iterdir())) == 3
+        and not equal(pairs[0], pairs[1])
+        and not equal(pairs[0], pairs[2])
+    )
     path = sources / "mnist" / "train-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(idx_bytes(255 - made_up(5))))
     assert not equal(cached_mnistm_pair(sources, cache_dir=cache), pairs[0]) and len(made) == 4
-    monkeypatch.setattr(mnistm, "CACHE_VERSION", 2)
+    monkeypatch.setattr(mnist_m, "CACHE_VERSION", 2)
     cached_mnistm_pair(sources, cache_dir=cache)
     assert len(made) == 5 and len(list(cache.glob("*-v2-*.npz"))) == 1
 
@@ -416,10 +500,14 @@ CACHE_DAMAGES = {
     "a pickle": lambda path: path.write_bytes(b"\x80\x04\x95\x00."),
     "an array alone": alone,
     "objects": rewritten(lambda arrays: arrays | {"y_train": np.array([{}] * 5)}),
-    "an array missing": rewritten(lambda arrays: {name: array for name, array in arrays.items() if name != "blended_test"}),
+    "an array missing": rewritten(
+        lambda arrays: {name: array for name, array in arrays.items() if name != "blended_test"}
+    ),
     "another type": rewritten(lambda arrays: arrays | {"x_train": arrays["x_train"].astype(float)}),
     "a label short": rewritten(lambda arrays: arrays | {"y_train": arrays["y_train"][:-1]}),
-    "an image short": rewritten(lambda arrays: arrays | {"blended_train": arrays["blended_train"][:-1]}),
+    "an image short": rewritten(
+        lambda arrays: arrays | {"blended_train": arrays["blended_train"][:-1]}
+    ),
 }
 
 
@@ -447,7 +535,10 @@ def test_without_data_there_is_no_pair(no_data, tmp_path):
         cached_mnistm_pair(tmp_path)
 
 
-@pytest.mark.skipif("MINIDANN_DATA" not in os.environ, reason="MINIDANN_DATA names no folder with the real MNIST and BSDS500")
+@pytest.mark.skipif(
+    "MINIDANN_DATA" not in os.environ,
+    reason="MINIDANN_DATA names no folder with the real MNIST and BSDS500",
+)
 def test_the_real_pair_is_kept_and_read_again(tmp_path, made):
     first, again = (cached_mnistm_pair(cache_dir=tmp_path) for _ in range(2))
     assert len(made) == 1 and equal(first, again) and again[1].x_train.shape == (60000, 28, 28, 3)

@@ -5,7 +5,7 @@ import pytest
 
 from minidann.data.mnist import Digits
 from minidann.data.pairs import as_pair
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
 
 def digits(n, shape, seed=0, low=0):
@@ -21,7 +21,12 @@ SOURCE, TARGET = digits(40, (16, 16)), digits(60, (32, 32, 3), seed=1, low=100)
 @pytest.mark.parametrize("fit", ["pad", "resize"])
 def test_both_come_to_one_shape(size, fit):
     for domain, n in zip(as_pair(SOURCE, TARGET, size=size, fit=fit), (40, 60)):
-        assert domain.x_train.shape == (n, size, size, 3) and domain.x_test.shape == (7, size, size, 3)
+        assert domain.x_train.shape == (n, size, size, 3) and domain.x_test.shape == (
+            7,
+            size,
+            size,
+            3,
+        )
         assert domain.x_train.dtype == np.uint8 and domain.mean.dtype == np.float32
 
 
@@ -48,7 +53,9 @@ def test_the_targets_training_labels_do_not_leave():
     source, target = as_pair(SOURCE, TARGET, validation=0.25)
     assert target.y_train is None and target.y_valid is None
     np.testing.assert_array_equal(target.y_test, TARGET.y_test)  # to report accuracy
-    assert not any(isinstance(part, np.ndarray) and part.shape in ((60,), (45,), (15,)) for part in target)
+    assert not any(
+        isinstance(part, np.ndarray) and part.shape in ((60,), (45,), (15,)) for part in target
+    )
     assert len(source.y_train) == 30 and len(source.y_valid) == 10
 
 
@@ -59,7 +66,10 @@ def test_unless_they_are_asked_for_by_name():
 
 @pytest.mark.parametrize("validation", [0.0, 0.1, 0.5])
 def test_the_split_is_whole_and_its_labels_stay_with_their_images(validation):
-    marked = SOURCE._replace(x_train=np.repeat(np.arange(40, dtype=np.uint8), 256).reshape(40, 16, 16), y_train=np.arange(40))
+    marked = SOURCE._replace(
+        x_train=np.repeat(np.arange(40, dtype=np.uint8), 256).reshape(40, 16, 16),
+        y_train=np.arange(40),
+    )
     source, _ = as_pair(marked, TARGET, validation=validation, fit="pad")
     assert len(source.x_valid) == int(validation * 40)
     assert sorted([*source.y_train, *source.y_valid]) == list(range(40))
@@ -68,7 +78,10 @@ def test_the_split_is_whole_and_its_labels_stay_with_their_images(validation):
 
 
 def test_the_seed_fixes_the_split_and_nothing_else_does():
-    splits = [as_pair(SOURCE, TARGET, validation=0.5, seed=seed, mean=mean)[0].y_valid.tolist() for seed, mean in ((3, "domain"), (3, "joint"), (4, "domain"))]
+    splits = [
+        as_pair(SOURCE, TARGET, validation=0.5, seed=seed, mean=mean)[0].y_valid.tolist()
+        for seed, mean in ((3, "domain"), (3, "joint"), (4, "domain"))
+    ]
     assert splits[0] == splits[1] != splits[2]
 
 
@@ -78,7 +91,11 @@ def test_means_by_domain_or_jointly():
     np.testing.assert_allclose(target.mean, target.x_train.mean(axis=(0, 1, 2)), rtol=1e-6)
     joint = as_pair(SOURCE, TARGET, size=32, mean="joint")
     np.testing.assert_array_equal(joint[0].mean, joint[1].mean)
-    np.testing.assert_allclose(joint[0].mean, np.concatenate([source.x_train, target.x_train]).mean(axis=(0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(
+        joint[0].mean,
+        np.concatenate([source.x_train, target.x_train]).mean(axis=(0, 1, 2)),
+        rtol=1e-6,
+    )
     assert [domain.mean for domain in as_pair(SOURCE, TARGET, mean="image")] == [None, None]
 
 
@@ -87,13 +104,22 @@ def test_means_are_of_training_images_alone():
     np.testing.assert_array_equal(source.mean, as_pair(SOURCE, TARGET)[0].mean)
 
 
-@pytest.mark.parametrize("options", [{"fit": "crop"}, {"mean": "none"}, {"validation": 1.0}, {"validation": -0.1}])
+@pytest.mark.parametrize(
+    "options", [{"fit": "crop"}, {"mean": "none"}, {"validation": 1.0}, {"validation": -0.1}]
+)
 def test_options_that_make_no_sense_are_named(options):
     with pytest.raises(InputError, match=str(*options.values())):
         as_pair(SOURCE, TARGET, **options)
 
 
-@pytest.mark.parametrize("x", [np.zeros((4, 16, 16), np.float32), np.zeros((4, 256), np.uint8), np.zeros((4, 16, 16, 4), np.uint8)])
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros((4, 16, 16), np.float32),
+        np.zeros((4, 256), np.uint8),
+        np.zeros((4, 16, 16, 4), np.uint8),
+    ],
+)
 def test_what_is_no_image_is_named(x):
     with pytest.raises(InputError, match="must be uint8"):
         as_pair(SOURCE._replace(x_train=x), TARGET)

@@ -38,7 +38,7 @@ DATA = {
 def test_a_sheet_of_each_kind_is_written(name, tmp_path, monkeypatch):
     catalogue = types.ModuleType("catalogue")
     catalogue.DATASETS = {name: types.SimpleNamespace(title=name, load=lambda data_dir: DATA[name])}
-    monkeypatch.setitem(sys.modules, "minidann.data.catalogue", catalogue)
+    monkeypatch.setitem(sys.modules, "minidann.data.registry", catalogue)
     sheets.show([name, name], tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as image:
         assert image.size[0] > 1.5 * image.size[1] and len(np.unique(image.convert("L"))) > 3
@@ -51,14 +51,22 @@ def test_every_column_holds_the_digits_of_its_label(name):
     sheets.draw(axis, DATA[name], np.random.default_rng(0))
     drawn = axis.images[0].get_array()
     columns = drawn.reshape(drawn.shape[0], 10, -1)
-    assert [set(np.unique(columns[:, label]).tolist()) for label in range(10)] == [{10 * label} for label in range(10)]
-    assert [text.get_text() for text in axis.get_xticklabels()] == [str(label) for label in range(10)]
+    assert [set(np.unique(columns[:, label]).tolist()) for label in range(10)] == [
+        {10 * label} for label in range(10)
+    ]
+    assert [text.get_text() for text in axis.get_xticklabels()] == [
+        str(label) for label in range(10)
+    ]
 
 
 def test_positive_reviews_stand_below_negative_ones():
     axis = Figure().subplots()
     positive = np.arange(30) % 2
-    sheets.draw(axis, Reviews(np.repeat(positive[:, None], 4, axis=1).astype(np.float32), positive), np.random.default_rng(0))
+    sheets.draw(
+        axis,
+        Reviews(np.repeat(positive[:, None], 4, axis=1).astype(np.float32), positive),
+        np.random.default_rng(0),
+    )
     drawn = np.asarray(axis.images[0].get_array())
     assert not drawn[:15].any() and drawn[15:].all()
     assert axis.lines[0].get_ydata()[0] == 14.5

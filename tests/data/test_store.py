@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from minidann.data import store
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
-FILE = store.File("mnist/labels.gz", ("https://example.org/labels.gz", "https://example.net/labels.gz"))
+FILE = store.File(
+    "mnist/labels.gz", ("https://example.org/labels.gz", "https://example.net/labels.gz")
+)
 
 
 def put(folder, name=FILE.name):
@@ -22,7 +24,12 @@ def test_folders_are_searched_in_order(no_data, tmp_path, monkeypatch):
     """Found in the last folder first, then in each one before it as soon as it is there."""
     monkeypatch.setenv("MINIDANN_DATA", str(tmp_path / "environment"))
     (tmp_path / "named").mkdir()
-    for folder in (tmp_path / "home" / ".cache" / "minidann", tmp_path / "elsewhere" / "datasets", tmp_path / "environment", tmp_path / "named"):
+    for folder in (
+        tmp_path / "home" / ".cache" / "minidann",
+        tmp_path / "elsewhere" / "datasets",
+        tmp_path / "environment",
+        tmp_path / "named",
+    ):
         path = put(folder)
         assert store.find(FILE, tmp_path / "named").resolve() == path
 
@@ -37,10 +44,20 @@ def test_a_named_folder_that_is_none_is_refused(no_data, tmp_path):
         store.find(FILE, tmp_path / "nowhere")
 
 
-def test_a_missing_file_says_where_it_was_sought_where_to_get_it_and_what_needs_none(no_data, tmp_path):
+def test_a_missing_file_says_where_it_was_sought_where_to_get_it_and_what_needs_none(
+    no_data, tmp_path
+):
     with pytest.raises(InputError) as error:
         store.find(FILE, tmp_path)
-    for part in (FILE.name, str(tmp_path), "https://example.org/labels.gz", "minidann.data fetch mnist", "--data-dir", "MINIDANN_DATA", "--data digits"):
+    for part in (
+        FILE.name,
+        str(tmp_path),
+        "https://example.org/labels.gz",
+        "minidann.data fetch mnist",
+        "--data-dir",
+        "MINIDANN_DATA",
+        "--data digits",
+    ):
         assert part in str(error.value)
 
 
@@ -59,7 +76,11 @@ def test_other_content_is_refused_with_its_path_and_two_remedies(verified):
     store.verify(KNOWN, "there/labels.gz", CONTENT)
     with pytest.raises(InputError) as error:
         store.verify(KNOWN, "there/labels.gz", changed)
-    for part in ("there/labels.gz", "download it again from https://example.org/labels.gz", "MINIDANN_VERIFY=0"):
+    for part in (
+        "there/labels.gz",
+        "download it again from https://example.org/labels.gz",
+        "MINIDANN_VERIFY=0",
+    ):
         assert part in str(error.value)
 
 
@@ -83,34 +104,3 @@ def test_zero_switches_verification_off_and_nothing_else_does(verified, monkeypa
 
 def test_an_unknown_hash_is_not_verified(verified):
     store.verify(FILE, "", b"anything")
-
-
-def test_a_file_is_replaced_when_all_went_well(tmp_path):
-    path = tmp_path / "new" / "results.json"
-    for text in ("first", "second"):
-        with store.replacing(path) as temporary:
-            temporary.write_text(text)
-        assert path.read_text() == text
-    assert list(path.parent.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_on_an_error_the_old_file_is_intact_and_nothing_else_is_left(tmp_path, error):
-    path = tmp_path / "results.json"
-    path.write_text("old")
-    with pytest.raises(error), store.replacing(path) as temporary:
-        temporary.write_text("half")
-        raise error
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_on_an_error_before_anything_is_written_nothing_is_left(tmp_path):
-    with pytest.raises(ValueError), store.replacing(tmp_path / "results.json"):
-        raise ValueError
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_temporary_file_stands_beside_its_goal_and_keeps_the_suffix(tmp_path):
-    with store.replacing(tmp_path / "figure.png") as temporary:
-        assert temporary.parent == tmp_path and temporary.suffix == ".png" and temporary.name != "figure.png"
-        temporary.write_bytes(b"")

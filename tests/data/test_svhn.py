@@ -10,14 +10,16 @@ from scipy.io import savemat
 
 from minidann.data import svhn
 from minidann.data.svhn import load_svhn
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
 LABELS = {"train": [10, 1, 2, 9, 5], "test": [3, 10, 10], "extra": [7, 8]}
 
 
 def images(split):
     """uint8 (32, 32, 3, N), as MATLAB has them."""
-    return np.random.default_rng(len(split)).integers(0, 256, (32, 32, 3, len(LABELS[split])), np.uint8)
+    return np.random.default_rng(len(split)).integers(
+        0, 256, (32, 32, 3, len(LABELS[split])), np.uint8
+    )
 
 
 def labels(split, dtype=np.uint8):
@@ -37,15 +39,25 @@ def folder(request, no_data, tmp_path, monkeypatch):
     monkeypatch.setenv("MINIDANN_VERIFY", "0")
     (tmp_path / "svhn").mkdir()
     for split in LABELS:
-        content = mat(tmp_path, {"X": images(split), "y": labels(split)}, do_compression=request.param)
+        content = mat(
+            tmp_path, {"X": images(split), "y": labels(split)}, do_compression=request.param
+        )
         (tmp_path / "svhn" / f"{split}_32x32.mat").write_bytes(content)
     return tmp_path
 
 
 def test_images_come_first_and_ten_is_zero(folder):
     digits = load_svhn(folder)
-    for x, y, split in ((digits.x_train, digits.y_train, "train"), (digits.x_test, digits.y_test, "test")):
-        assert x.dtype == np.uint8 and x.shape == (len(LABELS[split]), 32, 32, 3) and x.flags.c_contiguous and x.flags.writeable
+    for x, y, split in (
+        (digits.x_train, digits.y_train, "train"),
+        (digits.x_test, digits.y_test, "test"),
+    ):
+        assert (
+            x.dtype == np.uint8
+            and x.shape == (len(LABELS[split]), 32, 32, 3)
+            and x.flags.c_contiguous
+            and x.flags.writeable
+        )
         for i, image in enumerate(x):  # row, column, channel
             np.testing.assert_array_equal(image, images(split)[:, :, :, i])
         assert y.dtype == np.int64 and y.tolist() == [label % 10 for label in LABELS[split]]
@@ -61,7 +73,9 @@ def test_extra_images_follow_the_training_images(folder):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])
 def test_labels_may_be_of_any_type_that_holds_whole_numbers(folder, tmp_path, dtype):
-    (folder / "svhn" / "train_32x32.mat").write_bytes(mat(tmp_path, {"y": labels("train", dtype), "X": images("train"), "note": "more"}))
+    (folder / "svhn" / "train_32x32.mat").write_bytes(
+        mat(tmp_path, {"y": labels("train", dtype), "X": images("train"), "note": "more"})
+    )
     assert load_svhn(folder).y_train.tolist() == [0, 1, 2, 9, 5]
 
 
@@ -72,11 +86,20 @@ def big_endian():
         return struct.pack(">2I", kind, len(content)) + content + bytes(-len(content) % 8)
 
     def array(name, flags, values, shape, kind):
-        header = element(6, struct.pack(">2I", flags, 0)) + element(5, struct.pack(f">{len(shape)}i", *shape))
-        return element(14, header + struct.pack(">2H", 1, 1) + name + bytes(3) + element(kind, values))
+        header = element(6, struct.pack(">2I", flags, 0)) + element(
+            5, struct.pack(f">{len(shape)}i", *shape)
+        )
+        return element(
+            14, header + struct.pack(">2H", 1, 1) + name + bytes(3) + element(kind, values)
+        )
 
     x, y = images("train").tobytes(order="F"), labels("train").astype(">i2").tobytes()
-    return b"MATLAB 5.0 MAT-file".ljust(124) + b"\x01\x00MI" + array(b"X", 9, x, (32, 32, 3, 5), 2) + array(b"y", 6, y, (5, 1), 3)
+    return (
+        b"MATLAB 5.0 MAT-file".ljust(124)
+        + b"\x01\x00MI"
+        + array(b"X", 9, x, (32, 32, 3, 5), 2)
+        + array(b"y", 6, y, (5, 1), 3)
+    )
 
 
 def test_big_endian_files_are_read_too(folder):
@@ -114,7 +137,9 @@ def refused(folder, content):
     path.write_bytes(content)
     with pytest.raises(InputError) as error:
         load_svhn(folder)
-    assert str(path) in str(error.value) and f"download it again from {svhn.SOURCE}train_32x32.mat" in str(error.value)
+    assert str(path) in str(
+        error.value
+    ) and f"download it again from {svhn.SOURCE}train_32x32.mat" in str(error.value)
     return str(error.value)
 
 
@@ -167,7 +192,9 @@ def with_images(content, n):
 
 @pytest.mark.parametrize("n", [700_001, 2**31 - 1, -1, -(2**31)])
 @pytest.mark.parametrize("compressed", [True, False])
-def test_a_claim_of_too_many_images_is_refused_before_memory_is_asked_for(folder, tmp_path, n, compressed):
+def test_a_claim_of_too_many_images_is_refused_before_memory_is_asked_for(
+    folder, tmp_path, n, compressed
+):
     content = with_images(mat(tmp_path, {"X": X, "y": Y}, do_compression=False), n)
     if compressed:
         body = zlib.compress(content[128:][: 8 + struct.unpack("<I", content[132:136])[0]])
@@ -190,9 +217,13 @@ def test_a_file_larger_than_any_is_refused(folder, monkeypatch):
 
 def test_other_versions_of_matlab_are_refused(folder, tmp_path):
     header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124)
-    assert "MATLAB 7.3 file (HDF5)" in refused(folder, header + b"\x00\x02IM" + bytes(384) + b"\x89HDF\r\n\x1a\n" + bytes(99))
+    assert "MATLAB 7.3 file (HDF5)" in refused(
+        folder, header + b"\x00\x02IM" + bytes(384) + b"\x89HDF\r\n\x1a\n" + bytes(99)
+    )
     assert "MATLAB 7.3 file (HDF5)" in refused(folder, b"\x89HDF\r\n\x1a\n" + bytes(999))
-    assert "not a MATLAB 5 file" in refused(folder, mat(tmp_path, {"X": X[0, 0, 0], "y": Y}, format="4", do_compression=False))
+    assert "not a MATLAB 5 file" in refused(
+        folder, mat(tmp_path, {"X": X[0, 0, 0], "y": Y}, format="4", do_compression=False)
+    )
 
 
 DAMAGES = {
@@ -227,7 +258,9 @@ def test_no_flipped_bit_under_the_compression_passes_unseen(folder):
         except InputError as error:
             assert "train_32x32.mat" in str(error)
         else:
-            assert all(np.array_equal(a, b) for a, b in zip(digits, whole))  # a bit that says nothing, such as one of padding
+            assert all(
+                np.array_equal(a, b) for a, b in zip(digits, whole)
+            )  # a bit that says nothing, such as one of padding
 
 
 def test_a_folder_in_place_of_a_file_is_named(folder):
@@ -253,12 +286,19 @@ def test_a_missing_file_says_where_to_get_it(folder, split):
 
 def test_other_digits_than_the_published_are_refused(folder, monkeypatch):
     monkeypatch.delenv("MINIDANN_VERIFY")
-    with pytest.raises(InputError, match=r"train_32x32\.mat .*published.* 5 images are not 73257 .*http://.*MINIDANN_VERIFY=0"):
+    with pytest.raises(
+        InputError,
+        match=r"train_32x32\.mat .*published.* 5 images are not 73257 .*http://.*MINIDANN_VERIFY=0",
+    ):
         load_svhn(folder)
     for split in ("train", "test"):
-        monkeypatch.setitem(svhn.COUNTS, split, tuple(np.bincount(np.array(LABELS[split]) % 10, minlength=10)))
+        monkeypatch.setitem(
+            svhn.COUNTS, split, tuple(np.bincount(np.array(LABELS[split]) % 10, minlength=10))
+        )
     load_svhn(folder)
-    with pytest.raises(InputError, match=r"extra_32x32\.mat .*published.* 2 images are not 531131 "):
+    with pytest.raises(
+        InputError, match=r"extra_32x32\.mat .*published.* 2 images are not 531131 "
+    ):
         load_svhn(folder, extra=True)
     monkeypatch.setattr(svhn, "EXTRA_IMAGES", 2)
     load_svhn(folder, extra=True)

@@ -28,7 +28,7 @@ from minidann.data.synth_digits import (
     spell,
     throw,
 )
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
 SHIPPED = Path(matplotlib.get_data_path(), "fonts", "ttf")
 
@@ -49,7 +49,14 @@ def ink_of(chance, size=32):
 def plain(label, font):
     """The chance of one upright digit alone, as wide as its font has it, with its own stroke."""
     chance = {name: np.full((1, 1), 0.5, np.float32) for name in COLUMNS}
-    values = dict(label=(label + 0.5) / 10, font=(font + 0.5) / len(FONTS), length=0.0, aspect=0.7, height=1.0, weight=0.4)
+    values = dict(
+        label=(label + 0.5) / 10,
+        font=(font + 0.5) / len(FONTS),
+        length=0.0,
+        aspect=0.7,
+        height=1.0,
+        weight=0.4,
+    )
     return chance | {name: np.full((1, 1), value, np.float32) for name, value in values.items()}
 
 
@@ -134,7 +141,9 @@ def test_train_and_test_are_drawn_apart(drawn):
     np.testing.assert_array_equal(digits.x_train, drawn[0][:300])
     np.testing.assert_array_equal(digits.y_train, drawn[1][:300])
     assert digits.x_test.shape == (200, 32, 32, 3) and digits.y_test.shape == (200,)
-    assert not {image.tobytes() for image in digits.x_train} & {image.tobytes() for image in digits.x_test}
+    assert not {image.tobytes() for image in digits.x_train} & {
+        image.tobytes() for image in digits.x_test
+    }
     assert (digits.y_train[:200] != digits.y_test).mean() > 0.8
 
 
@@ -158,7 +167,9 @@ def test_labelled_digit_is_in_the_middle(font):
         box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
         for digit in range(10):
             drawn = reference(digit, font_paths()[font], box)
-            overlaps[label, digit] = np.minimum(ink[0], drawn).sum() / np.maximum(ink[0], drawn).sum()
+            overlaps[label, digit] = (
+                np.minimum(ink[0], drawn).sum() / np.maximum(ink[0], drawn).sum()
+            )
     np.testing.assert_array_equal(overlaps.argmax(1), np.arange(10))
     assert overlaps.diagonal().min() > 0.6
 
@@ -169,7 +180,10 @@ def test_labelled_digit_stays_near_the_middle():
     chance["length"][:] = 0
     _, ink = ink_of(chance)
     place = np.arange(32) - 15.5
-    x, y = (ink * place).sum((1, 2)) / ink.sum((1, 2)), (ink * place[:, None]).sum((1, 2)) / ink.sum((1, 2))
+    x, y = (
+        (ink * place).sum((1, 2)) / ink.sum((1, 2)),
+        (ink * place[:, None]).sum((1, 2)) / ink.sum((1, 2)),
+    )
     assert np.abs(x).max() < 6 and np.abs(y).max() < 8  # a 7 is heavy at the top
     assert np.abs([x.mean(), y.mean()]).max() < 1
 
@@ -186,7 +200,9 @@ def test_a_number_has_the_label_anywhere():
     number, _ = ink_of(throw(np.random.default_rng(0), 2000))
     before, after = number["there"][:, :2].sum(1), number["there"][:, 3:].sum(1)
     assert number["there"][:, 2].all()
-    assert {(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0)} == set(zip(before.tolist(), after.tolist(), strict=True))
+    assert {(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0)} == set(
+        zip(before.tolist(), after.tolist(), strict=True)
+    )
 
 
 def test_contrast_is_never_zero():
@@ -217,11 +233,17 @@ def test_labels_can_be_learnt(drawn):
     images, labels = make_synth_digits(3500)
     down, right = np.gradient(images @ LUMA, axis=(1, 2))
     angle = 2 * np.arctan2(down, right)
-    edges = np.stack([np.hypot(down, right) * np.clip(np.cos(angle - k * np.pi / 2), 0, None) for k in range(4)], -1)
+    edges = np.stack(
+        [np.hypot(down, right) * np.clip(np.cos(angle - k * np.pi / 2), 0, None) for k in range(4)],
+        -1,
+    )
     cells = edges.reshape(-1, 8, 4, 8, 4, 4).sum((2, 4)).reshape(len(images), -1)
     cells = np.sqrt(cells / cells.sum(1, keepdims=True))
     cells = np.hstack([cells - cells[:3000].mean(0), np.ones((len(cells), 1))])
-    weights = np.linalg.solve(cells[:3000].T @ cells[:3000] + 0.3 * np.eye(cells.shape[1]), cells[:3000].T @ np.eye(10)[labels[:3000]])
+    weights = np.linalg.solve(
+        cells[:3000].T @ cells[:3000] + 0.3 * np.eye(cells.shape[1]),
+        cells[:3000].T @ np.eye(10)[labels[:3000]],
+    )
     accuracy = ((cells[3000:] @ weights).argmax(1) == labels[3000:]).mean()
     assert accuracy > 0.5
 
@@ -233,7 +255,11 @@ def test_labels_can_be_learnt(drawn):
 def test_digits_of_a_font_are_distinct(path):
     glyphs = load_glyphs((path,))
     assert not flaw(path)
-    assert glyphs.fields.shape == (11, 64, 64) and (glyphs.fields[:10].max((1, 2)) > 0).all() and (glyphs.fields[10] < 0).all()
+    assert (
+        glyphs.fields.shape == (11, 64, 64)
+        and (glyphs.fields[:10].max((1, 2)) > 0).all()
+        and (glyphs.fields[10] < 0).all()
+    )
     ink = (glyphs.fields[:10] > 0).reshape(10, -1)
     differ = (ink[:, None] != ink).sum(2) / ink.sum(1)
     assert differ[~np.eye(10, dtype=bool)].min() > 0.1
@@ -245,7 +271,9 @@ def test_distance_field_measures_distance():
     np.testing.assert_allclose(np.diff(left), 1 / 40, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["cmsy10.ttf", "cmex10.ttf", "cmmi10.ttf", "STIXNonUni.ttf", "STIXSizOneSymReg.ttf"])
+@pytest.mark.parametrize(
+    "name", ["cmsy10.ttf", "cmex10.ttf", "cmmi10.ttf", "STIXNonUni.ttf", "STIXSizOneSymReg.ttf"]
+)
 def test_symbol_fonts_are_refused(name):
     with pytest.raises(InputError, match=name):
         make_synth_digits(1, fonts=[SHIPPED / name])
@@ -274,7 +302,10 @@ def test_system_fonts_come_after_matplotlib_s(tmp_path, monkeypatch):
     mine, symbols = tmp_path / "mine.ttf", tmp_path / "symbols.ttf"
     mine.write_bytes((SHIPPED / "cmr10.ttf").read_bytes())
     symbols.write_bytes((SHIPPED / "cmsy10.ttf").read_bytes())
-    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: [str(symbols), str(mine), str(SHIPPED / "cmr10.ttf")])
+    monkeypatch.setattr(
+        "matplotlib.font_manager.findSystemFonts",
+        lambda: [str(symbols), str(mine), str(SHIPPED / "cmr10.ttf")],
+    )
     assert font_paths("system") == (*font_paths(), str(mine))
     assert make_synth_digits(5, fonts="system")[0].shape == (5, 32, 32, 3)
 

@@ -19,7 +19,9 @@ def pair():
 @pytest.mark.parametrize("domain", [0, 1])
 def test_blobs_lie_around_their_centres(pair, domain):
     x, y = pair[domain]
-    assert x.dtype == np.float32 and y.dtype == np.int64 and np.bincount(y).tolist() == [10000, 10000]
+    assert (
+        x.dtype == np.float32 and y.dtype == np.int64 and np.bincount(y).tolist() == [10000, 10000]
+    )
     for label, centre in enumerate(CENTRES[domain]):
         np.testing.assert_allclose(x[y == label].mean(axis=0), centre, atol=0.01)
         np.testing.assert_allclose(x[y == label].std(axis=0), 0.2, atol=0.01)
@@ -46,7 +48,9 @@ def test_the_domains_do_not_share_their_noise(pair):
 def test_blobs_follow_their_seed_and_options():
     first, again, other = (make_blobs_pair(40, seed=seed) for seed in (0, 0, 1))
     for a, b, c in zip(first, again, other):
-        assert np.array_equal(a.x, b.x) and np.array_equal(a.y, b.y) and not np.array_equal(a.x, c.x)
+        assert (
+            np.array_equal(a.x, b.x) and np.array_equal(a.y, b.y) and not np.array_equal(a.x, c.x)
+        )
     assert len(make_blobs_pair(7)[0].x) == 7
     x, y = make_blobs_pair(10, cluster_std=0.0)[1]
     np.testing.assert_allclose(x, np.array(CENTRES[1])[y])
@@ -57,7 +61,9 @@ def test_moons_are_two_half_circles_and_the_same_turned_by_35_degrees():
     assert [np.bincount(points.y).tolist() for points in (source, target)] == [[1000, 1000]] * 2
     for points, degrees in ((source, 0), (target, 35)):
         angle = np.deg2rad(-degrees)
-        back = points.x @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # turned back
+        back = points.x @ np.array(
+            [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+        )  # turned back
         first = back[points.y == 0] / 2 + [0.5, 0.25]
         second = back[points.y == 1] / 2 + [0.5, 0.25]
         np.testing.assert_allclose(np.hypot(*first.T), 1, atol=1e-5)
@@ -70,5 +76,10 @@ def test_moons_follow_their_seed_and_the_target_is_another_draw():
     assert all(np.array_equal(a, b) for p, q in zip(first, again) for a, b in zip(p, q))
     assert not np.array_equal(first[0].x, other[0].x)
     unturned_source, unturned_target = make_moons_pair(50, seed=1, degrees=0)
-    assert np.array_equal(unturned_source.x, first[0].x) and not np.array_equal(unturned_target.x, unturned_source.x)
-    assert {array.dtype for points in first for array in points} == {np.dtype(np.float32), np.dtype(np.int64)}
+    assert np.array_equal(unturned_source.x, first[0].x) and not np.array_equal(
+        unturned_target.x, unturned_source.x
+    )
+    assert {array.dtype for points in first for array in points} == {
+        np.dtype(np.float32),
+        np.dtype(np.int64),
+    }

@@ -9,9 +9,12 @@ import pytest
 from minidann.data import usps
 from minidann.data.store import digest
 from minidann.data.usps import load_usps
-from minidann.errors import InputError
+from minidann.runtime.errors import InputError
 
-COUNTS = {"train": [1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644], "test": [359, 264, 198, 166, 200, 160, 170, 147, 166, 177]}
+COUNTS = {
+    "train": [1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644],
+    "test": [359, 264, 198, 166, 200, 160, 170, 147, 166, 177],
+}
 LABELS = {"train": np.array([6, 0, 9, 1]), "test": np.array([5, 5])}
 
 
@@ -21,7 +24,10 @@ def pixels(n):
 
 
 def text(labels, thousandths, line="{:.4f} {}\n"):
-    return "".join(line.format(label, " ".join(f"{p:.4f}" for p in image.ravel() / 1000)) for label, image in zip(labels, thousandths)).encode()
+    return "".join(
+        line.format(label, " ".join(f"{p:.4f}" for p in image.ravel() / 1000))
+        for label, image in zip(labels, thousandths)
+    ).encode()
 
 
 @pytest.fixture
@@ -30,31 +36,44 @@ def folder(no_data, tmp_path, monkeypatch):
     monkeypatch.setenv("MINIDANN_VERIFY", "0")
     (tmp_path / "usps").mkdir()
     for split, labels in LABELS.items():
-        (tmp_path / "usps" / f"zip.{split}.gz").write_bytes(gzip.compress(text(labels, pixels(len(labels)))))
+        (tmp_path / "usps" / f"zip.{split}.gz").write_bytes(
+            gzip.compress(text(labels, pixels(len(labels))))
+        )
     return tmp_path
 
 
 def test_what_was_written_is_read(folder):
     digits = load_usps(folder, size=16)
-    for x, y, labels in ((digits.x_train, digits.y_train, LABELS["train"]), (digits.x_test, digits.y_test, LABELS["test"])):
+    for x, y, labels in (
+        (digits.x_train, digits.y_train, LABELS["train"]),
+        (digits.x_test, digits.y_test, LABELS["test"]),
+    ):
         assert x.dtype == np.uint8 and y.dtype == np.int64 and x.flags.c_contiguous
         np.testing.assert_array_equal(y, labels)
         np.testing.assert_array_equal(x, np.rint((pixels(len(labels)) / 1000 + 1) * 127.5))
 
 
 def test_paper_is_0_and_ink_is_255():
-    np.testing.assert_array_equal(usps.grey(np.array([-1000, -999, 0, 999, 1000], np.int16)), [0, 0, 128, 255, 255])
+    np.testing.assert_array_equal(
+        usps.grey(np.array([-1000, -999, 0, 999, 1000], np.int16)), [0, 0, 128, 255, 255]
+    )
 
 
 def test_enlarged_digits_stand_in_a_border_of_four(folder):
     digits = load_usps(folder)
-    assert digits.x_train.shape == (4, 28, 28) and digits.x_test.shape == (2, 28, 28) and digits.x_train.dtype == np.uint8
+    assert (
+        digits.x_train.shape == (4, 28, 28)
+        and digits.x_test.shape == (2, 28, 28)
+        and digits.x_train.dtype == np.uint8
+    )
     inner = np.zeros((28, 28), bool)
     inner[4:24, 4:24] = True
     assert not digits.x_train[:, ~inner].any()
     flat = np.full((1, 16, 16), 200, np.uint8)
     np.testing.assert_array_equal(usps.enlarge(flat)[0], 200 * inner)
-    ramp = np.tile(np.arange(0, 240, 15, dtype=np.uint8), (1, 16, 1))  # a row rises from left to right
+    ramp = np.tile(
+        np.arange(0, 240, 15, dtype=np.uint8), (1, 16, 1)
+    )  # a row rises from left to right
     large = usps.enlarge(ramp)[0, 4:24, 4:24].astype(int)
     assert (large == large[0]).all() and (np.diff(large[0]) > 0).all()
 
@@ -62,7 +81,9 @@ def test_enlarged_digits_stand_in_a_border_of_four(folder):
 @pytest.mark.parametrize("line", ["{:.0f} {} \n", "  {:.1f}\t{}\r\n", "{:.4f}   {}\n\n"])
 def test_white_space_and_trailing_zeros_do_not_matter(folder, line):
     expected = load_usps(folder)
-    (folder / "usps" / "zip.train.gz").write_bytes(gzip.compress(text(LABELS["train"], pixels(4), line)))
+    (folder / "usps" / "zip.train.gz").write_bytes(
+        gzip.compress(text(LABELS["train"], pixels(4), line))
+    )
     assert all(np.array_equal(a, b) for a, b in zip(load_usps(folder), expected))
 
 
@@ -81,12 +102,16 @@ def inside(change):
 
 DAMAGES = {
     "a number short": inside(lambda text: text[: text.rindex(b" ")]),
-    "a number short everywhere": inside(lambda text: b"\n".join(line[: line.rindex(b" ")] for line in text.splitlines())),
+    "a number short everywhere": inside(
+        lambda text: b"\n".join(line[: line.rindex(b" ")] for line in text.splitlines())
+    ),
     "no numbers": inside(lambda text: b"label and pixels\n" + text),
     "a letter": inside(lambda text: text.replace(b" -0.", b" -O.", 1)),
     "a comment": inside(lambda text: b"# USPS\n" + text),
     "a pixel beyond 1": inside(lambda text: text.replace(b" 0.", b" 7.", 1)),
-    "a pixel that is none": inside(lambda text: text.replace(b" 0.", b" nan 0.", 1).replace(b" -0.", b" ", 1)),
+    "a pixel that is none": inside(
+        lambda text: text.replace(b" 0.", b" nan 0.", 1).replace(b" -0.", b" ", 1)
+    ),
     "an infinite pixel": inside(lambda text: text[: text.rindex(b" ")] + b" inf\n"),
     "label 10": inside(lambda text: b"10" + text[1:]),
     "label 1.5": inside(lambda text: b"1.5" + text[3:]),
@@ -150,11 +175,17 @@ def test_other_sizes_are_refused(folder, size):
 
 def test_other_digits_than_the_published_are_refused(folder, monkeypatch):
     monkeypatch.delenv("MINIDANN_VERIFY")
-    with pytest.raises(InputError, match=r"zip\.train\.gz .*published.*https://.*MINIDANN_VERIFY=0"):
+    with pytest.raises(
+        InputError, match=r"zip\.train\.gz .*published.*https://.*MINIDANN_VERIFY=0"
+    ):
         load_usps(folder)
     for split, labels in LABELS.items():
         name = f"zip.{split}.gz"
-        monkeypatch.setitem(usps.FILES, name, usps.FILES[name]._replace(sha256=digest(labels.astype(np.int64), pixels(len(labels)))))
+        monkeypatch.setitem(
+            usps.FILES,
+            name,
+            usps.FILES[name]._replace(sha256=digest(labels.astype(np.int64), pixels(len(labels)))),
+        )
     load_usps(folder)
     swapped = LABELS["train"][[1, 0, 2, 3]]
     (folder / "usps" / "zip.train.gz").write_bytes(gzip.compress(text(swapped, pixels(4))))
@@ -162,11 +193,17 @@ def test_other_digits_than_the_published_are_refused(folder, monkeypatch):
         load_usps(folder)
 
 
-@pytest.mark.skipif("MINIDANN_DATA" not in os.environ, reason="MINIDANN_DATA names no folder with the real USPS in usps/")
+@pytest.mark.skipif(
+    "MINIDANN_DATA" not in os.environ,
+    reason="MINIDANN_DATA names no folder with the real USPS in usps/",
+)
 def test_the_real_usps_has_its_published_label_counts(monkeypatch):
     monkeypatch.delenv("MINIDANN_VERIFY", raising=False)
     digits, original = load_usps(), load_usps(size=16)
     assert digits.x_train.shape == (7291, 28, 28) and digits.x_test.shape == (2007, 28, 28)
     assert original.x_train.shape == (7291, 16, 16) and original.x_test.shape == (2007, 16, 16)
-    assert np.bincount(digits.y_train).tolist() == COUNTS["train"] and np.bincount(digits.y_test).tolist() == COUNTS["test"]
+    assert (
+        np.bincount(digits.y_train).tolist() == COUNTS["train"]
+        and np.bincount(digits.y_test).tolist() == COUNTS["test"]
+    )
     assert digits.x_train.mean() == pytest.approx(33.3, abs=0.1)  # MNIST's is 33.3 too

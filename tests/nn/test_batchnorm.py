@@ -5,21 +5,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidann.backend import to_host
 from minidann.nn import BatchNorm, Dense, Dropout, Sequential
-from minidann.nn.batchnorm import adopt_statistics
+from minidann.nn.batchnorm import adapt_batch_norm
 from minidann.nn.gradcheck import away_from_kinks, check_layer
+from minidann.runtime.arrays import to_host
 
 seeds = st.integers(0, 2**32 - 1)
 parts = st.integers(1, 2)
-tails = st.one_of(st.tuples(st.integers(1, 4)), st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)))  # (C,) or (H, W, C)
+tails = st.one_of(
+    st.tuples(st.integers(1, 4)), st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
+)  # (C,) or (H, W, C)
 rows = st.integers(5, 7)  # of a part
 
 
 def make(place, seed, shape, n_parts, **options):
     """A layer in float64 with gamma, beta and statistics of no special value, and a batch (in main memory) that is neither centred nor scaled."""
     rng = np.random.default_rng(seed)
-    layer = BatchNorm(shape[-1], parts=n_parts, **options).convert(lambda array: place(array + 0.3 * rng.random(array.shape)))
+    layer = BatchNorm(shape[-1], domains=n_parts, **options).convert(
+        lambda array: place(array + 0.3 * rng.random(array.shape))
+    )
     return layer, 3 * away_from_kinks(rng, shape) + 1
 
 
@@ -42,7 +46,7 @@ def formula(layer, part):
 @given(seeds, parts, rows, tails, st.booleans())
 def test_gradients(place, seed, n_parts, n, tail, train):
     layer, x = make(place, seed, (n_parts * n, *tail), n_parts)
-    assert check_layer(layer, x, train=train, epsilon=3e-5, place=place).passed(1e-7)
+    assert check_layer(layer, x, train=train, epsilon=3e-5, transfer=place).passed(1e-7)
 
 
 @given(seeds, parts, rows, tails)
@@ -50,7 +54,9 @@ def test_each_part_is_normalised_by_its_own_statistics(place, seed, n_parts, n, 
     layer, x = make(place, seed, (n_parts * n, *tail), n_parts)
     x[:n] += 5
     expected = np.concatenate([formula(layer, part) for part in np.split(x, n_parts)])
-    np.testing.assert_allclose(to_host(layer.forward(place(x), train=True)), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        to_host(layer.forward(place(x), train=True)), expected, rtol=1e-9, atol=1e-9
+    )
 
 
 @given(seeds, rows, tails)
@@ -59,13 +65,20 @@ def test_two_parts_equal_two_layers_on_the_halves(place, seed, n, tail):
     dy = np.random.default_rng(seed).standard_normal(x.shape)
     y, dx = to_host(layer.forward(place(x), train=True)), to_host(layer.backward(place(dy)))
     halves = [make(place, seed, (2 * n, *tail), 1)[0] for _ in range(2)]
-    y_halves = [to_host(half.forward(place(x_half), train=True)) for half, x_half in zip(halves, np.split(x, 2))]
-    dx_halves = [to_host(half.backward(place(dy_half))) for half, dy_half in zip(halves, np.split(dy, 2))]
+    y_halves = [
+        to_host(half.forward(place(x_half), train=True))
+        for half, x_half in zip(halves, np.split(x, 2))
+    ]
+    dx_halves = [
+        to_host(half.backward(place(dy_half))) for half, dy_half in zip(halves, np.split(dy, 2))
+    ]
     np.testing.assert_allclose(y, np.concatenate(y_halves), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(dx, np.concatenate(dx_halves), rtol=1e-9, atol=1e-12)
     grads, (grads_0, grads_1) = host(layer.grads), [host(half.grads) for half in halves]
     for name in ("gamma", "beta"):
-        np.testing.assert_allclose(grads[name], grads_0[name] + grads_1[name], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            grads[name], grads_0[name] + grads_1[name], rtol=1e-12, atol=1e-12
+        )
     state, (state_0, state_1) = host(layer.state), [host(half.state) for half in halves]
     for name in ("mean", "var"):
         np.testing.assert_allclose(state[name], (state_0[name] + state_1[name]) / 2, rtol=1e-12)
@@ -75,7 +88,10 @@ def test_two_parts_equal_two_layers_on_the_halves(place, seed, n, tail):
 def test_pixels_of_an_image_count_as_examples(place, seed, n, h, w, c):
     images, x = make(place, seed, (n, h, w, c), 1)
     rows = make(place, seed, (n, h, w, c), 1)[0]
-    y_images, y_rows = images.forward(place(x), train=True), rows.forward(place(x.reshape(-1, c)), train=True)
+    y_images, y_rows = (
+        images.forward(place(x), train=True),
+        rows.forward(place(x.reshape(-1, c)), train=True),
+    )
     np.testing.assert_allclose(to_host(y_images).reshape(-1, c), to_host(y_rows), rtol=1e-12)
 
 
@@ -88,15 +104,24 @@ def test_running_statistics_follow_the_mean_of_the_parts(place, seed, n_parts, m
         layer.forward(place(x), train=True)
         halves = np.split(x, n_parts)
         for name, statistic in (("mean", np.mean), ("var", np.var)):
-            expected[name] = momentum * expected[name] + (1 - momentum) * np.mean([statistic(half, axis=0) for half in halves], axis=0)
-            np.testing.assert_allclose(to_host(layer.state[name]), expected[name], rtol=1e-12, atol=1e-15)
+            expected[name] = momentum * expected[name] + (1 - momentum) * np.mean(
+                [statistic(half, axis=0) for half in halves], axis=0
+            )
+            np.testing.assert_allclose(
+                to_host(layer.state[name]), expected[name], rtol=1e-12, atol=1e-15
+            )
 
 
 @given(seeds, parts, st.integers(1, 5), tails)
-def test_evaluation_uses_the_running_statistics_and_leaves_them_alone(place, seed, n_parts, n, tail):
+def test_evaluation_uses_the_running_statistics_and_leaves_them_alone(
+    place, seed, n_parts, n, tail
+):
     layer, x = make(place, seed, (n, *tail), n_parts)
     params, before = host(layer.params), host(layer.state)
-    expected = params["gamma"] * (x - before["mean"]) / np.sqrt(before["var"] + layer.epsilon) + params["beta"]
+    expected = (
+        params["gamma"] * (x - before["mean"]) / np.sqrt(before["var"] + layer.epsilon)
+        + params["beta"]
+    )
     np.testing.assert_allclose(to_host(layer.forward(place(x))), expected, rtol=1e-12, atol=1e-12)
     assert all(np.array_equal(array, before[name]) for name, array in host(layer.state).items())
 
@@ -126,7 +151,7 @@ def test_a_constant_channel_stays_finite(place, dtype):
 
 
 def test_a_batch_that_does_not_divide_into_the_parts_is_refused(place):
-    layer, x = BatchNorm(3, parts=2).convert(place), place(np.zeros((5, 3)))
+    layer, x = BatchNorm(3, domains=2).convert(place), place(np.zeros((5, 3)))
     with pytest.raises(ValueError, match="a batch of 5 does not divide into the 2 equal parts"):
         layer.forward(x, train=True)
     layer.forward(x)  # in evaluation there are no parts
@@ -134,15 +159,15 @@ def test_a_batch_that_does_not_divide_into_the_parts_is_refused(place):
 
 def test_adopted_statistics_are_those_of_the_examples_and_dropout_stays_out_of_it():
     rng = np.random.default_rng(0)
-    dense, first, second = Dense(3, 4, rng=rng), BatchNorm(4, parts=2), BatchNorm(4)
+    dense, first, second = Dense(3, 4, rng=rng), BatchNorm(4, domains=2), BatchNorm(4)
     network = Sequential([dense, first, Dropout(0.5, rng=rng), Sequential([second])])
     first.params["gamma"] += 2
     x = rng.standard_normal((65, 3), dtype=np.float32) + 5
-    y = adopt_statistics(network, x)
+    y = adapt_batch_norm(network, x)
     z = dense.forward(x)
     np.testing.assert_allclose(first.state["mean"], z.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(first.state["var"], z.var(axis=0), rtol=1e-4)
     np.testing.assert_allclose(second.state["var"], 9, rtol=1e-4)
-    assert first.parts == 2 and first.momentum == second.momentum == 0.9
+    assert first.domains == 2 and first.momentum == second.momentum == 0.9
     np.testing.assert_allclose(network.forward(x), y, atol=1e-5)
     np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-5)

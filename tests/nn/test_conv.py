@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidann.backend import to_host
 from minidann.nn import Conv2D, conv, windows
 from minidann.nn.gradcheck import check_layer
+from minidann.runtime.arrays import to_host
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -18,12 +18,21 @@ seeds = st.integers(0, 2**32 - 1)
 @st.composite
 def convolutions(draw):
     """(options of a Conv2D, shape of an image batch that it takes)."""
-    kernel, stride = draw(st.tuples(st.integers(1, 4), st.integers(1, 3))), draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    kernel, stride = (
+        draw(st.tuples(st.integers(1, 4), st.integers(1, 3))),
+        draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
+    )
     padding = draw(st.sampled_from(["same", "valid", 0, 1, 2, 3]))
     border = {"same": 10, "valid": 0}.get(padding, padding)
     side = [draw(st.integers(max(1, k - 2 * border), max(1, k - 2 * border) + 3)) for k in kernel]
     channels = draw(st.integers(1, 2))
-    return {"in_channels": channels, "out_channels": draw(st.integers(1, 3)), "kernel_size": kernel, "stride": stride, "padding": padding}, (
+    return {
+        "in_channels": channels,
+        "out_channels": draw(st.integers(1, 3)),
+        "kernel_size": kernel,
+        "stride": stride,
+        "padding": padding,
+    }, (
         draw(st.integers(1, 3)),
         *side,
         channels,
@@ -33,7 +42,13 @@ def convolutions(draw):
 def bordered(x, padding, kernel, stride, value=0.0):
     """x with the border that TensorFlow ("same", "valid") or PyTorch (int) would give it."""
     totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape[1:3], kernel, stride)]
-    amounts = [(t // 2, t - t // 2) for t in totals] if padding == "same" else [(0, 0)] * 2 if padding == "valid" else [(padding, padding)] * 2
+    amounts = (
+        [(t // 2, t - t // 2) for t in totals]
+        if padding == "same"
+        else [(0, 0)] * 2
+        if padding == "valid"
+        else [(padding, padding)] * 2
+    )
     return np.pad(x, [(0, 0), *amounts, (0, 0)], constant_values=value)
 
 
@@ -42,14 +57,20 @@ def naive_convolution(x, W, b, stride):
     out = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:3], W.shape, stride)]
     y = np.empty((len(x), *out, W.shape[3]))
     for u, v in np.ndindex(*out):
-        window = x[:, u * stride[0] : u * stride[0] + W.shape[0], v * stride[1] : v * stride[1] + W.shape[1]]
+        window = x[
+            :,
+            u * stride[0] : u * stride[0] + W.shape[0],
+            v * stride[1] : v * stride[1] + W.shape[1],
+        ]
         y[:, u, v] = np.einsum("nijc,ijcm->nm", window, W) + b
     return y
 
 
 def make(place, options, seed):
     """A layer in float64 with biases that are not 0."""
-    layer = Conv2D(**options, rng=np.random.default_rng(seed)).convert(lambda array: array.astype(np.float64))
+    layer = Conv2D(**options, rng=np.random.default_rng(seed)).convert(
+        lambda array: array.astype(np.float64)
+    )
     layer.params["b"] += np.random.default_rng(seed).standard_normal(len(layer.params["b"]))
     return layer.convert(place)
 
@@ -59,7 +80,9 @@ def test_forward_is_the_formula(place, convolution, seed):
     options, shape = convolution
     layer, x = make(place, options, seed), np.random.default_rng(seed).standard_normal(shape)
     padded = bordered(x, options["padding"], options["kernel_size"], options["stride"])
-    expected = naive_convolution(padded, to_host(layer.params["W"]), to_host(layer.params["b"]), options["stride"])
+    expected = naive_convolution(
+        padded, to_host(layer.params["W"]), to_host(layer.params["b"]), options["stride"]
+    )
     np.testing.assert_allclose(to_host(layer.forward(place(x))), expected, rtol=1e-10, atol=1e-12)
 
 
@@ -67,7 +90,7 @@ def test_forward_is_the_formula(place, convolution, seed):
 def test_gradients(place, convolution, seed):
     options, shape = convolution
     x = np.random.default_rng(seed).standard_normal(shape)
-    assert check_layer(make(place, options, seed), x, epsilon=1e-4, place=place).passed(1e-7)
+    assert check_layer(make(place, options, seed), x, epsilon=1e-4, transfer=place).passed(1e-7)
 
 
 @given(convolutions(), seeds)
@@ -86,9 +109,14 @@ def test_col2im_is_the_adjoint_of_im2col(place, convolution, seed):
 def test_im2col_holds_one_window_a_row(place, convolution, seed):
     options, shape = convolution
     kernel, stride = options["kernel_size"], options["stride"]
-    x = bordered(np.random.default_rng(seed).standard_normal(shape), options["padding"], kernel, stride)
+    x = bordered(
+        np.random.default_rng(seed).standard_normal(shape), options["padding"], kernel, stride
+    )
     out = windows.count(x.shape[1:3], kernel, stride)
-    rows = [x[n, u * stride[0] :, v * stride[1] :][: kernel[0], : kernel[1]].ravel() for n, u, v in np.ndindex(len(x), *out)]
+    rows = [
+        x[n, u * stride[0] :, v * stride[1] :][: kernel[0], : kernel[1]].ravel()
+        for n, u, v in np.ndindex(len(x), *out)
+    ]
     np.testing.assert_array_equal(to_host(conv.im2col(place(x), kernel, stride)), rows)
 
 
@@ -103,7 +131,9 @@ def test_blocks_do_not_change_the_result(place, monkeypatch):
     for size, count in ((1, 5), (conv.BLOCK_BYTES, 1)):
         monkeypatch.setattr(conv, "BLOCK_BYTES", size)
         monkeypatch.setattr(conv, "GPU_BLOCK_BYTES", size)
-        layer = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(lambda array: place(array.astype(np.float64)))
+        layer = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(
+            lambda array: place(array.astype(np.float64))
+        )
         y = layer.forward(place(np.random.default_rng(1).standard_normal((5, 6, 7, 2))))
         assert len(conv.window_blocks(y, layer.params["W"])) == count
         dx = layer.backward(place(np.random.default_rng(2).standard_normal(y.shape)))
@@ -122,10 +152,15 @@ def test_two_layers_do_not_overwrite_each_others_windows(place):
     together.forward(x)
     Conv2D(2, 4, 4, rng=np.random.default_rng(3)).convert(place).forward(x + 1)
     together.backward(dy)
-    assert all(np.array_equal(to_host(alone.grads[name]), to_host(together.grads[name])) for name in alone.grads)
+    assert all(
+        np.array_equal(to_host(alone.grads[name]), to_host(together.grads[name]))
+        for name in alone.grads
+    )
 
 
-def test_the_buffer_of_the_windows_is_where_and_in_the_precision_that_the_windows_are(place, monkeypatch):
+def test_the_buffer_of_the_windows_is_where_and_in_the_precision_that_the_windows_are(
+    place, monkeypatch
+):
     """The one that was left there would do for the size."""
     monkeypatch.setattr(conv, "_scratch", threading.local())
     layer = Conv2D(2, 3, 3, rng=np.random.default_rng(0))
@@ -135,13 +170,18 @@ def test_the_buffer_of_the_windows_is_where_and_in_the_precision_that_the_window
             layer.convert(there).convert(methodcaller("astype", dtype))
             y = layer.forward(there(x.astype(dtype)))
             assert y.dtype == dtype and type(y) is type(there(x))
-            expected = naive_convolution(bordered(x, "same", (3, 3), (1, 1)), to_host(layer.params["W"]), 0, (1, 1))
+            expected = naive_convolution(
+                bordered(x, "same", (3, 3), (1, 1)), to_host(layer.params["W"]), 0, (1, 1)
+            )
             np.testing.assert_allclose(to_host(y), expected, rtol=0, atol=10.0**-digits)
 
 
 def test_one_number_stands_for_height_and_width(place):
     x = place(np.random.default_rng(1).standard_normal((2, 7, 7, 2)))
-    layers = [Conv2D(2, 3, k, stride=s, padding=1, rng=np.random.default_rng(0)).convert(place) for k, s in ((3, 2), ((3, 3), (2, 2)))]
+    layers = [
+        Conv2D(2, 3, k, stride=s, padding=1, rng=np.random.default_rng(0)).convert(place)
+        for k, s in ((3, 2), ((3, 3), (2, 2)))
+    ]
     one, two = (to_host(layer.forward(x)) for layer in layers)
     np.testing.assert_array_equal(one, two)
 
@@ -149,16 +189,22 @@ def test_one_number_stands_for_height_and_width(place):
 @given(st.integers(1, 30), st.integers(1, 6), st.integers(1, 5))
 def test_same_padding_fits_a_window_for_every_stride_begun(n, k, s):
     amounts = windows.border("same", (n, n), (k, k), (s, s))
-    assert windows.count([n + sum(amount) for amount in amounts], (k, k), (s, s)) == (-(-n // s),) * 2
+    assert (
+        windows.count([n + sum(amount) for amount in amounts], (k, k), (s, s)) == (-(-n // s),) * 2
+    )
     assert all(0 <= after - before <= 1 for before, after in amounts)
 
 
 @pytest.mark.parametrize("padding", ["SAME", -1, 0.5, None])
 def test_unknown_padding_is_refused(padding):
     with pytest.raises(ValueError, match="padding is"):
-        Conv2D(1, 1, 3, padding=padding, rng=np.random.default_rng(0)).forward(np.zeros((1, 5, 5, 1)))
+        Conv2D(1, 1, 3, padding=padding, rng=np.random.default_rng(0)).forward(
+            np.zeros((1, 5, 5, 1))
+        )
 
 
 def test_a_kernel_larger_than_the_image_is_refused():
     with pytest.raises(ValueError, match="a window of 5 pixels does not fit an image side of 4"):
-        Conv2D(1, 1, 5, padding="valid", rng=np.random.default_rng(0)).forward(np.zeros((1, 5, 4, 1)))
+        Conv2D(1, 1, 5, padding="valid", rng=np.random.default_rng(0)).forward(
+            np.zeros((1, 5, 4, 1))
+        )

@@ -9,7 +9,16 @@ import pytest
 from strict_cupy import meter
 
 from minidann import nn
-from minidann.nn import BatchNorm, Dense, MaxPool2D, Sigmoid, activations, batchnorm, optimizers, pool
+from minidann.nn import (
+    BatchNorm,
+    Dense,
+    MaxPool2D,
+    Sigmoid,
+    activations,
+    batchnorm,
+    optimizers,
+    pool,
+)
 from minidann.nn.losses import binary_cross_entropy
 
 on_the_stand_in = pytest.mark.parametrize("place", ["stand-in"], indirect=True)
@@ -31,7 +40,9 @@ def step(make):
 
     def use(place):
         dense = Dense(2, 3, rng=np.random.default_rng(0)).convert(place)
-        dense.grads.update({name: place(np.ones(array.shape, np.float32)) for name, array in dense.params.items()})
+        dense.grads.update(
+            {name: place(np.ones(array.shape, np.float32)) for name, array in dense.params.items()}
+        )
         make(dense).step()
 
     return use
@@ -44,12 +55,20 @@ def cross_entropy(place):
 USES = {
     "BatchNorm": (
         back_and_forth(lambda: BatchNorm(3), (4, 3)),
-        {batchnorm.squared_difference, batchnorm.normalize, batchnorm.scale_and_shift, batchnorm.input_gradient},
+        {
+            batchnorm.squared_difference,
+            batchnorm.normalize,
+            batchnorm.scale_and_shift,
+            batchnorm.input_gradient,
+        },
     ),
     "MaxPool2D": (back_and_forth(lambda: MaxPool2D(2), (1, 4, 4, 2)), {pool.claim}),
     "Sigmoid": (back_and_forth(Sigmoid, (4, 3)), {activations.sigmoid}),
     "binary_cross_entropy": (cross_entropy, {activations.sigmoid}),
-    "SGD": (step(lambda network: optimizers.SGD(network, 0.1, momentum=0.9)), {optimizers.momentum_update}),
+    "SGD": (
+        step(lambda network: optimizers.SGD(network, 0.1, momentum=0.9)),
+        {optimizers.momentum_update},
+    ),
     "Adam": (step(optimizers.Adam), {optimizers.adam_update}),
 }
 
@@ -68,10 +87,20 @@ def record(monkeypatch):
 def test_what_is_fused_runs_as_one_kernel(place, record, use, functions):
     """Undecorated, or called around the decoration, it would compute the same, many times slower."""
     use(place)
-    assert {function for function, _ in record} == {inspect.unwrap(function) for function in functions}
+    assert {function for function, _ in record} == {
+        inspect.unwrap(function) for function in functions
+    }
 
 
 def test_every_fused_function_has_a_use_here():
-    modules = [importlib.import_module(f"{nn.__name__}.{found.name}") for found in pkgutil.iter_modules(nn.__path__)]
-    functions = {f for module in modules for f in vars(module).values() if inspect.isfunction(f) and hasattr(f, "__wrapped__")}
+    modules = [
+        importlib.import_module(f"{nn.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(nn.__path__)
+    ]
+    functions = {
+        f
+        for module in modules
+        for f in vars(module).values()
+        if inspect.isfunction(f) and hasattr(f, "__wrapped__")
+    }
     assert functions == set().union(*(functions for _, functions in USES.values()))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from strict_cupy import meter
 
-from minidann import device
-from minidann.backend import to_host
 from minidann.nn import BatchNorm, Dense, Dropout, ReLU, Sequential, gradcheck
 from minidann.nn.losses import softmax_cross_entropy
+from minidann.runtime import device
+from minidann.runtime.arrays import to_host
 
 CASES = [f"{name} {case}" for name, case, _ in gradcheck.cases(np.random.default_rng(0))]
 on_the_stand_in = pytest.mark.parametrize("place", ["stand-in"], indirect=True)
@@ -25,7 +25,9 @@ def on(place, monkeypatch):
 def test_differences_of_a_polynomial_are_its_derivative():
     x = np.random.default_rng(0).standard_normal((3, 2))
     before = x.copy()
-    np.testing.assert_allclose(gradcheck.numerical_gradient(lambda x: float((x**3 + x).sum()), x), 3 * x**2 + 1, rtol=1e-8)
+    np.testing.assert_allclose(
+        gradcheck.numerical_gradient(lambda x: float((x**3 + x).sum()), x), 3 * x**2 + 1, rtol=1e-8
+    )
     np.testing.assert_array_equal(x, before)
 
 
@@ -55,7 +57,15 @@ def test_the_tolerance_decides(on):
 
 
 @on_the_stand_in
-@pytest.mark.parametrize("arguments, there", [([], False), (["--device", "cpu"], False), (["--device", "gpu"], True), (["--device", "auto"], True)])
+@pytest.mark.parametrize(
+    "arguments, there",
+    [
+        ([], False),
+        (["--device", "cpu"], False),
+        (["--device", "gpu"], True),
+        (["--device", "auto"], True),
+    ],
+)
 def test_the_program_works_where_it_is_told_to(on, arguments, there):
     meter.reset()
     assert gradcheck.main(["--layer", "Dense", *arguments]) == 0
@@ -87,19 +97,36 @@ def test_a_mistake_that_only_the_device_makes_is_caught(place):
         return loss, wrong_on_the_device(dz)
 
     rng = np.random.default_rng(0)
-    x, z, labels = gradcheck.away_from_kinks(rng, (3, 4)), rng.standard_normal((4, 3)), np.array([0, 1, 2, 0])
-    for report in (gradcheck.check_layer(Wrong(), x, place=place), gradcheck.check_loss(wrong, z, labels, place=place)):
+    x, z, labels = (
+        gradcheck.away_from_kinks(rng, (3, 4)),
+        rng.standard_normal((4, 3)),
+        np.array([0, 1, 2, 0]),
+    )
+    for report in (
+        gradcheck.check_layer(Wrong(), x, transfer=place),
+        gradcheck.check_loss(wrong, z, labels, transfer=place),
+    ):
         assert report.passed() is (place is to_host)
 
 
 def test_the_check_changes_neither_layer_nor_input(place):
-    layer = Sequential([Dense(3, 4, rng=np.random.default_rng(0)), ReLU(), BatchNorm(4), Dropout(0.5, rng=np.random.default_rng(1))]).convert(place)
+    layer = Sequential(
+        [
+            Dense(3, 4, rng=np.random.default_rng(0)),
+            ReLU(),
+            BatchNorm(4),
+            Dropout(0.5, rng=np.random.default_rng(1)),
+        ]
+    ).convert(place)
     x = np.random.default_rng(2).standard_normal((5, 3)).astype(np.float32)
     held, before = layer.params | layer.state, copy.deepcopy(layer.params | layer.state | {"x": x})
-    gradcheck.check_layer(layer, x, place=place)
+    gradcheck.check_layer(layer, x, transfer=place)
     after = layer.params | layer.state | {"x": x}
     assert all(after[name] is array for name, array in held.items())
-    assert all(after[name].dtype == np.float32 and np.array_equal(to_host(after[name]), to_host(array)) for name, array in before.items())
+    assert all(
+        after[name].dtype == np.float32 and np.array_equal(to_host(after[name]), to_host(array))
+        for name, array in before.items()
+    )
     assert layer.grads == {}
     assert layer.layers[3].rng.bit_generator.state == np.random.default_rng(1).bit_generator.state
 
@@ -126,7 +153,9 @@ def test_the_error_is_relative_to_the_larger_of_the_two():
 
 def test_a_gradient_that_is_zero_is_not_judged_by_the_rounding_of_its_differences():
     rng = np.random.default_rng(0)
-    before_batchnorm = Sequential([Dense(4, 3, rng=rng), BatchNorm(3)])  # which takes the bias away again
+    before_batchnorm = Sequential(
+        [Dense(4, 3, rng=rng), BatchNorm(3)]
+    )  # which takes the bias away again
     report = gradcheck.check_layer(before_batchnorm, rng.standard_normal((6, 4)))
     assert report.errors["0.b"] == 0 and 0 < report.largest < gradcheck.TOLERANCE
 
@@ -140,6 +169,11 @@ def test_inputs_away_from_kinks_are_distinct_and_never_zero(shape):
 
 def test_a_wrong_loss_is_caught(place):
     z, labels = np.random.default_rng(0).standard_normal((4, 3)), np.array([0, 1, 2, 0])
-    assert gradcheck.check_loss(softmax_cross_entropy, z, labels, place=place).passed()
-    wrong = gradcheck.check_loss(lambda z, t: (softmax_cross_entropy(z, t)[0], softmax_cross_entropy(z, t, "sum")[1]), z, labels, place=place)
+    assert gradcheck.check_loss(softmax_cross_entropy, z, labels, transfer=place).passed()
+    wrong = gradcheck.check_loss(
+        lambda z, t: (softmax_cross_entropy(z, t)[0], softmax_cross_entropy(z, t, "sum")[1]),
+        z,
+        labels,
+        transfer=place,
+    )
     assert not wrong.passed()

@@ -30,7 +30,9 @@ def test_he_variance_is_two_over_the_fan_in(shape, fan_in):
     assert W.var() == pytest.approx(2 / fan_in, rel=0.03) and not b.any()
 
 
-@pytest.mark.parametrize("shape, fan_in, fan_out", [(SHAPES[0], 300, 200), (SHAPES[1], 5 * 5 * 40, 5 * 5 * 60)])
+@pytest.mark.parametrize(
+    "shape, fan_in, fan_out", [(SHAPES[0], 300, 200), (SHAPES[1], 5 * 5 * 40, 5 * 5 * 60)]
+)
 def test_glorot_variance_is_two_over_both_fans(shape, fan_in, fan_out):
     W, b = glorot_uniform(np.random.default_rng(0), shape)
     assert W.var() == pytest.approx(2 / (fan_in + fan_out), rel=0.03) and not b.any()
@@ -46,7 +48,9 @@ def test_the_truncated_normal_ends_at_two_sigma(shape, sigma, bias):
     np.testing.assert_array_equal(b, np.float32(bias))
 
 
-@pytest.mark.parametrize("make", [lambda **options: Dense(3, 4, **options), lambda **options: Conv2D(3, 4, 5, **options)])
+@pytest.mark.parametrize(
+    "make", [lambda **options: Dense(3, 4, **options), lambda **options: Conv2D(3, 4, 5, **options)]
+)
 def test_layers_draw_from_the_generator_and_initializer_that_they_are_given(make):
     layer = make(rng=np.random.default_rng(5), init=truncated_normal)
     W, b = truncated_normal(np.random.default_rng(5), layer.params["W"].shape)

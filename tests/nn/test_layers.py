@@ -8,10 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strict_cupy import meter
 
-from minidann.backend import to_host
-from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, GradientReversal, MaxPool2D, ReLU, Sequential, Sigmoid
+from minidann.nn import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GradientReversal,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    Sigmoid,
+)
 from minidann.nn.gradcheck import away_from_kinks, check_layer
 from minidann.nn.initializers import glorot_uniform
+from minidann.runtime.arrays import to_host
 
 RNG = np.random.default_rng
 LAYERS = {
@@ -25,7 +36,7 @@ LAYERS = {
     "Sigmoid": (Sigmoid, (6, 3)),
     "Flatten": (Flatten, (4, 5, 4, 2)),
     "BatchNorm": (lambda: BatchNorm(3), (6, 3)),
-    "BatchNorm of images": (lambda: BatchNorm(2, parts=2), (4, 5, 4, 2)),
+    "BatchNorm of images": (lambda: BatchNorm(2, domains=2), (4, 5, 4, 2)),
     "Dropout": (lambda: Dropout(0.5, rng=RNG(0)), (6, 3)),
     "Dropout of channels": (lambda: Dropout(0.5, channels=True, rng=RNG(0)), (4, 5, 4, 2)),
     "GradientReversal": (lambda: GradientReversal(0.3), (6, 3)),
@@ -34,7 +45,9 @@ LAYERS = {
 on_the_stand_in = pytest.mark.parametrize("place", ["stand-in"], indirect=True)
 every_layer = pytest.mark.parametrize("make, shape", LAYERS.values(), ids=LAYERS.keys())
 modes = pytest.mark.parametrize("train", [True, False], ids=["train", "evaluation"])
-shapes = st.one_of(st.tuples(st.integers(1, 6), st.integers(1, 5)), st.tuples(*[st.integers(1, 4)] * 4))
+shapes = st.one_of(
+    st.tuples(st.integers(1, 6), st.integers(1, 5)), st.tuples(*[st.integers(1, 4)] * 4)
+)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -68,11 +81,16 @@ def test_neither_x_nor_dy_is_changed(place, make, shape, train):
 @modes
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_precision_and_the_device_that_go_in_come_out(place, make, shape, train, dtype):
-    layer, x = make().convert(lambda array: place(array.astype(dtype))), place(RNG(1).standard_normal(shape).astype(dtype))
+    layer, x = (
+        make().convert(lambda array: place(array.astype(dtype))),
+        place(RNG(1).standard_normal(shape).astype(dtype)),
+    )
     y = layer.forward(x, train)
     dx = layer.backward(place(RNG(2).standard_normal(y.shape).astype(dtype)))
     arrays = (y, dx, *layer.grads.values(), *layer.params.values(), *layer.state.values())
-    assert {array.dtype for array in arrays} == {np.dtype(dtype)} and {type(array) for array in arrays} == {type(x)}
+    assert {array.dtype for array in arrays} == {np.dtype(dtype)} and {
+        type(array) for array in arrays
+    } == {type(x)}
 
 
 @on_the_stand_in
@@ -95,7 +113,9 @@ def test_gradients_have_the_shapes_of_what_they_belong_to(place, make, shape):
     layer = make().convert(place)
     y = layer.forward(place(RNG(1).standard_normal(shape)), train=True)
     assert layer.backward(place(np.ones(y.shape))).shape == shape
-    assert {name: array.shape for name, array in layer.grads.items()} == {name: array.shape for name, array in layer.params.items()}
+    assert {name: array.shape for name, array in layer.grads.items()} == {
+        name: array.shape for name, array in layer.params.items()
+    }
 
 
 @every_layer
@@ -117,24 +137,32 @@ def test_parameter_gradients_are_those_of_backward(place, make, shape):
         leaf.grads.clear()
     layer.parameter_gradients(dy)
     assert layer.grads.keys() == expected.keys()
-    assert all(np.array_equal(to_host(layer.grads[name]), array) for name, array in expected.items())
+    assert all(
+        np.array_equal(to_host(layer.grads[name]), array) for name, array in expected.items()
+    )
 
 
 @given(seeds, st.integers(1, 6), st.integers(1, 5), st.integers(1, 5))
 def test_dense_gradients(place, seed, n, d, m):
     rng = RNG(seed)
-    assert check_layer(Dense(d, m, rng=rng), rng.standard_normal((n, d)), place=place).passed(1e-7)
+    assert check_layer(Dense(d, m, rng=rng), rng.standard_normal((n, d)), transfer=place).passed(
+        1e-7
+    )
 
 
 @given(seeds, shapes, st.sampled_from([ReLU, Sigmoid, Flatten]), st.booleans())
 def test_elementwise_gradients(place, seed, shape, layer, train):
-    assert check_layer(layer(), 3 * away_from_kinks(RNG(seed), shape), train=train, place=place).passed(1e-7)
+    assert check_layer(
+        layer(), 3 * away_from_kinks(RNG(seed), shape), train=train, transfer=place
+    ).passed(1e-7)
 
 
 @given(seeds, shapes, st.floats(-3, 3).filter(lambda lam: abs(lam) > 1e-3))
-def test_the_reversal_is_the_identity_whose_gradient_is_minus_lam_times_the_true_one(place, seed, shape, lam):
+def test_the_reversal_is_the_identity_whose_gradient_is_minus_lam_times_the_true_one(
+    place, seed, shape, lam
+):
     layer, x = GradientReversal(lam), away_from_kinks(RNG(seed), shape)
-    assert check_layer(layer, x, input_factor=-lam, place=place).passed(1e-7)
+    assert check_layer(layer, x, input_factor=-lam, transfer=place).passed(1e-7)
     np.testing.assert_array_equal(to_host(layer.forward(place(x))), x)
     np.testing.assert_array_equal(to_host(layer.backward(place(x))), -lam * x)
 
@@ -151,20 +179,32 @@ def test_lam_may_change_before_each_step(place):
 @given(seeds, st.integers(1, 5), st.lists(st.integers(1, 4), min_size=2, max_size=4))
 def test_sequential_gradients(place, seed, n, widths):
     rng = RNG(seed)
-    layers = [layer for a, b in pairwise(widths) for layer in (Dense(a, b, rng=rng, init=glorot_uniform), Sigmoid())]
-    assert check_layer(Sequential(layers), rng.standard_normal((n, widths[0])), place=place).passed(1e-7)
+    layers = [
+        layer
+        for a, b in pairwise(widths)
+        for layer in (Dense(a, b, rng=rng, init=glorot_uniform), Sigmoid())
+    ]
+    assert check_layer(
+        Sequential(layers), rng.standard_normal((n, widths[0])), transfer=place
+    ).passed(1e-7)
 
 
 def test_gradients_pass_through_an_image_network(place):
     rng = RNG(0)
     layers = [Conv2D(2, 3, 3, rng=rng), Sigmoid(), MaxPool2D(2), Flatten(), Dense(12, 3, rng=rng)]
-    assert check_layer(Sequential(layers), rng.standard_normal((3, 4, 4, 2)), place=place).passed(1e-7)
+    assert check_layer(
+        Sequential(layers), rng.standard_normal((3, 4, 4, 2)), transfer=place
+    ).passed(1e-7)
 
 
 def test_dense_is_a_matrix_product(place):
     layer = Dense(2, 3, rng=RNG(0))
-    layer.params.update(W=place(np.array([[1.0, 2, 3], [4, 5, 6]])), b=place(np.array([10.0, 20, 30])))
-    np.testing.assert_array_equal(to_host(layer.forward(place(np.array([[1.0, -1]])))), [[7, 17, 27]])
+    layer.params.update(
+        W=place(np.array([[1.0, 2, 3], [4, 5, 6]])), b=place(np.array([10.0, 20, 30]))
+    )
+    np.testing.assert_array_equal(
+        to_host(layer.forward(place(np.array([[1.0, -1]])))), [[7, 17, 27]]
+    )
 
 
 def test_relu_cuts_at_zero_and_takes_no_gradient_there(place):
@@ -177,7 +217,9 @@ def test_relu_cuts_at_zero_and_takes_no_gradient_there(place):
 def test_sigmoid_saturates_without_overflow(place, dtype):
     with np.errstate(over="raise", invalid="raise"):
         y = Sigmoid().forward(place(np.array([-1e4, -1, 0, 1, 1e4], dtype)))
-    np.testing.assert_allclose(to_host(y), [0, 1 / (1 + np.e), 0.5, np.e / (1 + np.e), 1], rtol=1e-6)
+    np.testing.assert_allclose(
+        to_host(y), [0, 1 / (1 + np.e), 0.5, np.e / (1 + np.e), 1], rtol=1e-6
+    )
 
 
 def test_flatten_keeps_c_order(place):
@@ -187,7 +229,10 @@ def test_flatten_keeps_c_order(place):
 
 def test_a_sequential_names_its_arrays_by_place():
     network = Sequential([Dense(2, 3, rng=RNG(0)), ReLU(), BatchNorm(3)])
-    assert list(network.params) == ["0.W", "0.b", "2.gamma", "2.beta"] and list(network.state) == ["2.mean", "2.var"]
+    assert list(network.params) == ["0.W", "0.b", "2.gamma", "2.beta"] and list(network.state) == [
+        "2.mean",
+        "2.var",
+    ]
     assert network.params["0.W"] is network.layers[0].params["W"]
     assert list(network.leaves()) == network.layers
 

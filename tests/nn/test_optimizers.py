@@ -1,13 +1,12 @@
 """The optimizers against their recurrences, written out, and the mean of the weights."""
 
-
 import numpy as np
 import pytest
 from strict_cupy import meter
 
-from minidann.backend import to_host
 from minidann.nn import BatchNorm, Dense, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
+from minidann.runtime.arrays import to_host
 
 STEPS = 5
 DECAYED = {"0.W"}  # not b, gamma, beta
@@ -24,7 +23,9 @@ every_optimizer = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIM
 def make_network():
     """In float64, in main memory, no parameter of a special value."""
     rng = np.random.default_rng(0)
-    return Sequential([Dense(2, 3, rng=rng), ReLU(), BatchNorm(3)]).convert(lambda array: array + rng.standard_normal(array.shape))
+    return Sequential([Dense(2, 3, rng=rng), ReLU(), BatchNorm(3)]).convert(
+        lambda array: array + rng.standard_normal(array.shape)
+    )
 
 
 @pytest.fixture
@@ -62,7 +63,9 @@ def test_sgd_follows_its_recurrence(place, network, momentum, weight_decay):
     for step in range(STEPS):
         optimizer.learning_rate = rate = 0.1 / (1 + step)
         for name, g in gradients(place, network, step).items():
-            v[name] = momentum * v[name] + g + (weight_decay * theta[name] if name in DECAYED else 0)
+            v[name] = (
+                momentum * v[name] + g + (weight_decay * theta[name] if name in DECAYED else 0)
+            )
             theta[name] = theta[name] - rate * v[name]
         optimizer.step()
         assert_weights(network, theta)
@@ -72,14 +75,20 @@ def test_sgd_follows_its_recurrence(place, network, momentum, weight_decay):
 @pytest.mark.parametrize("beta1, beta2", [(0.9, 0.999), (0.5, 0.6)])
 def test_adam_follows_its_recurrence(place, network, beta1, beta2, weight_decay):
     optimizer = Adam(network, 0.01, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
-    theta, m, s = copies(network), dict.fromkeys(network.params, 0.0), dict.fromkeys(network.params, 0.0)
+    theta, m, s = (
+        copies(network),
+        dict.fromkeys(network.params, 0.0),
+        dict.fromkeys(network.params, 0.0),
+    )
     for t in range(1, STEPS + 1):
         optimizer.learning_rate = rate = 0.01 / t
         for name, g in gradients(place, network, t).items():
             g = g + (weight_decay * theta[name] if name in DECAYED else 0)
             m[name] = beta1 * m[name] + (1 - beta1) * g
             s[name] = beta2 * s[name] + (1 - beta2) * g**2
-            theta[name] = theta[name] - rate * (m[name] / (1 - beta1**t)) / (np.sqrt(s[name] / (1 - beta2**t)) + 1e-8)
+            theta[name] = theta[name] - rate * (m[name] / (1 - beta1**t)) / (
+                np.sqrt(s[name] / (1 - beta2**t)) + 1e-8
+            )
         optimizer.step()
         assert_weights(network, theta)
 
@@ -87,7 +96,9 @@ def test_adam_follows_its_recurrence(place, network, beta1, beta2, weight_decay)
 def test_adams_first_step_is_the_learning_rate_along_the_sign(place, network):
     before, g = copies(network), gradients(place, network, 0)
     Adam(network).step()
-    assert_weights(network, {name: before[name] - 1e-3 * g[name] / (np.abs(g[name]) + 1e-8) for name in before})
+    assert_weights(
+        network, {name: before[name] - 1e-3 * g[name] / (np.abs(g[name]) + 1e-8) for name in before}
+    )
 
 
 @every_optimizer
@@ -98,8 +109,13 @@ def test_weights_change_in_place_and_keep_their_precision(place, network, make):
     for step in range(2):
         gradients(place, network, step)
         optimizer.step()
-    assert all(array is held[name] and array.dtype == np.float32 for name, array in network.params.items())
-    assert all(array.dtype == np.float32 and type(array) is type(network.params["0.W"]) for array in optimizer.state.values())
+    assert all(
+        array is held[name] and array.dtype == np.float32 for name, array in network.params.items()
+    )
+    assert all(
+        array.dtype == np.float32 and type(array) is type(network.params["0.W"])
+        for array in optimizer.state.values()
+    )
 
 
 @every_optimizer
@@ -111,8 +127,16 @@ def test_gradients_are_left_as_they_were(place, network, make):
 
 def test_several_networks_each_take_their_own_part(place):
     shapes = ((2, 3), (3, 1), (1, 4))
-    networks = [Sequential([Dense(a, b, rng=np.random.default_rng(a))]).convert(lambda array: place(array.astype(np.float64))) for a, b in shapes]
-    before, g = [copies(network) for network in networks], [gradients(place, network, i) for i, network in enumerate(networks)]
+    networks = [
+        Sequential([Dense(a, b, rng=np.random.default_rng(a))]).convert(
+            lambda array: place(array.astype(np.float64))
+        )
+        for a, b in shapes
+    ]
+    before, g = (
+        [copies(network) for network in networks],
+        [gradients(place, network, i) for i, network in enumerate(networks)],
+    )
     SGD(networks, 1.0).step()
     for network, theta, gradient in zip(networks, before, g):
         assert_weights(network, {name: theta[name] - gradient[name] for name in theta})
@@ -125,7 +149,10 @@ def test_all_parameters_are_views_of_one_flat_vector(place, network):
     assert_weights(network, before)
     (theta,) = {id(array.base): array.base for array in network.params.values()}.values()
     theta[...] = place(np.arange(theta.size, dtype=np.float64))
-    expected = np.split(np.arange(theta.size, dtype=np.float64), np.cumsum([array.size for array in before.values()])[:-1])
+    expected = np.split(
+        np.arange(theta.size, dtype=np.float64),
+        np.cumsum([array.size for array in before.values()])[:-1],
+    )
     expected = {name: part.reshape(before[name].shape) for name, part in zip(before, expected)}
     assert_weights(network, expected)
     g = gradients(place, network, 0)
@@ -172,19 +199,33 @@ def test_an_optimizer_keeps_its_memory_when_the_network_moves(place, make):
 @pytest.mark.parametrize("first, then", [(np.float32, np.float64), (np.float64, np.float32)])
 def test_an_optimizer_keeps_its_memory_when_the_precision_changes(place, make, first, then):
     expected, stayed = six_steps(make, make_network(), to_host)
-    network, optimizer = six_steps(make, make_network(), lambda array: place(array).astype(first), lambda array: place(array).astype(then))
+    network, optimizer = six_steps(
+        make,
+        make_network(),
+        lambda array: place(array).astype(first),
+        lambda array: place(array).astype(then),
+    )
     assert_weights(network, copies(expected), rtol=1e-4, atol=1e-4)
-    assert {array.dtype for array in (*network.params.values(), *optimizer.state.values())} == {np.dtype(then)}
+    assert {array.dtype for array in (*network.params.values(), *optimizer.state.values())} == {
+        np.dtype(then)
+    }
     for name, vector in optimizer.state.items():
         np.testing.assert_allclose(to_host(vector), stayed.state[name], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("part", [lambda network: network, lambda network: network.layers[0]], ids=["the same network", "a part of it"])
+@pytest.mark.parametrize(
+    "part",
+    [lambda network: network, lambda network: network.layers[0]],
+    ids=["the same network", "a part of it"],
+)
 def test_two_optimizers_in_turn_both_move_the_network(place, network, part):
     """Each takes the parameters into a vector of its own; what the other one does must not be lost, nor what each remembers."""
     optimizers = [SGD(network, 0.1, momentum=0.9), SGD(part(network), 0.01, momentum=0.5)]
     theta, v = copies(network), [dict.fromkeys(network.params, 0.0) for _ in optimizers]
-    moved = [set(network.params), {"0.W", "0.b"} if part(network) is not network else set(network.params)]
+    moved = [
+        set(network.params),
+        {"0.W", "0.b"} if part(network) is not network else set(network.params),
+    ]
     for step in range(6):
         g, i = gradients(place, network, step), step % 2
         optimizers[i].step()
@@ -213,11 +254,15 @@ def spent(use):
 
 
 @on_the_stand_in
-@pytest.mark.parametrize("name, kernels", [("SGD", 1), ("SGD with decay", 3), ("Adam", 1), ("Adam with decay", 3)])
+@pytest.mark.parametrize(
+    "name, kernels", [("SGD", 1), ("SGD with decay", 3), ("Adam", 1), ("Adam with decay", 3)]
+)
 def test_a_step_is_few_kernels_however_many_layers_there_are(place, name, kernels):
     """One for the update and two for the decay, beside the copies that lay the gradients end to end, one for each array."""
     for layers in (2, 5):
-        network = Sequential([Dense(3, 3, rng=np.random.default_rng(i)) for i in range(layers)]).convert(place)
+        network = Sequential(
+            [Dense(3, 3, rng=np.random.default_rng(i)) for i in range(layers)]
+        ).convert(place)
         optimizer = OPTIMIZERS[name](network)
         gradients(place, network, 0)
         assert spent(optimizer.step).tolist() == [kernels + 2 * layers, 0]
@@ -238,7 +283,10 @@ def test_a_weight_average_is_the_mean_of_what_it_took_in(place, network):
         taken.append(copies(network))
     held = dict(network.params)
     average.apply()
-    assert_weights(network, {name: np.mean([theta[name] for theta in taken], axis=0) for name in network.params})
+    assert_weights(
+        network,
+        {name: np.mean([theta[name] for theta in taken], axis=0) for name in network.params},
+    )
     assert all(network.params[name] is array for name, array in held.items())
 
 
@@ -250,7 +298,9 @@ def test_a_weight_average_of_float32_stays_float32(place, network):
     held = dict(network.params)
     average.apply()
     assert average.mean.dtype == np.float32 and type(average.mean) is type(held["0.W"])
-    assert all(network.params[name] is array and array.dtype == np.float32 for name, array in held.items())
+    assert all(
+        network.params[name] is array and array.dtype == np.float32 for name, array in held.items()
+    )
 
 
 def test_nothing_to_train_is_said():
@@ -259,6 +309,9 @@ def test_nothing_to_train_is_said():
 
 
 def test_two_precisions_are_not_mixed_silently():
-    single, double = Dense(2, 3, rng=np.random.default_rng(0)), Dense(2, 3, rng=np.random.default_rng(0)).convert(lambda array: array.astype(np.float64))
+    single, double = (
+        Dense(2, 3, rng=np.random.default_rng(0)),
+        Dense(2, 3, rng=np.random.default_rng(0)).convert(lambda array: array.astype(np.float64)),
+    )
     with pytest.raises(ValueError, match="float32, float64"):
         SGD([single, double], 0.1)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidann.backend import to_host
 from minidann.nn import MaxPool2D
 from minidann.nn.gradcheck import away_from_kinks, check_layer
+from minidann.runtime.arrays import to_host
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -16,7 +16,13 @@ seeds = st.integers(0, 2**32 - 1)
 def poolings(draw):
     """(window, stride, padding, shape of an image batch); windows may overlap, touch or leave gaps."""
     window = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    stride = draw(st.one_of(st.none(), st.tuples(st.integers(1, 4), st.integers(1, 4)), st.just(tuple(max(1, k - 1) for k in window))))
+    stride = draw(
+        st.one_of(
+            st.none(),
+            st.tuples(st.integers(1, 4), st.integers(1, 4)),
+            st.just(tuple(max(1, k - 1) for k in window)),
+        )
+    )
     padding = draw(st.sampled_from(["same", "valid", *range(min(window))]))
     border = {"same": 10, "valid": 0}.get(padding, padding)
     sides = [draw(st.integers(max(1, k - 2 * border), max(1, k - 2 * border) + 4)) for k in window]
@@ -26,10 +32,18 @@ def poolings(draw):
 def naive_pool(x, dy_of, window, stride, padding):
     """(y, dx): every window's first largest pixel, and that pixel's share of the gradient ``dy_of(shape of y)``."""
     totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape[1:3], window, stride)]
-    (top, bottom), (left, right) = [(t // 2, t - t // 2) for t in totals] if padding == "same" else [(0 if padding == "valid" else padding,) * 2] * 2
+    (top, bottom), (left, right) = (
+        [(t // 2, t - t // 2) for t in totals]
+        if padding == "same"
+        else [(0 if padding == "valid" else padding,) * 2] * 2
+    )
     padded = np.pad(x, [(0, 0), (top, bottom), (left, right), (0, 0)], constant_values=-np.inf)
     out = [(n - k) // s + 1 for n, k, s in zip(padded.shape[1:3], window, stride)]
-    y, dpadded, dy = np.empty((len(x), *out, x.shape[3])), np.zeros_like(padded), dy_of((len(x), *out, x.shape[3]))
+    y, dpadded, dy = (
+        np.empty((len(x), *out, x.shape[3])),
+        np.zeros_like(padded),
+        dy_of((len(x), *out, x.shape[3])),
+    )
     for n, u, v, c in np.ndindex(y.shape):
         a, b = u * stride[0], v * stride[1]
         i, j = np.unravel_index(padded[n, a : a + window[0], b : b + window[1], c].argmax(), window)
@@ -56,7 +70,9 @@ def test_values_and_gradients_are_those_of_a_loop_even_with_ties(place, pooling,
 def test_gradients(place, pooling, seed):
     window, stride, padding, shape = pooling
     x = away_from_kinks(np.random.default_rng(seed), shape)
-    assert check_layer(MaxPool2D(window, stride=stride, padding=padding), x, place=place).passed(1e-7)
+    assert check_layer(MaxPool2D(window, stride=stride, padding=padding), x, transfer=place).passed(
+        1e-7
+    )
 
 
 def test_of_equal_pixels_the_first_in_reading_order_takes_the_gradient(place):
@@ -82,7 +98,9 @@ def test_a_border_never_wins_over_negative_pixels(place):
 
 def test_the_stride_is_the_window_by_default(place):
     x = place(np.random.default_rng(0).standard_normal((2, 6, 6, 1)))
-    np.testing.assert_array_equal(to_host(MaxPool2D((3, 2)).forward(x)), to_host(MaxPool2D((3, 2), stride=(3, 2)).forward(x)))
+    np.testing.assert_array_equal(
+        to_host(MaxPool2D((3, 2)).forward(x)), to_host(MaxPool2D((3, 2), stride=(3, 2)).forward(x))
+    )
 
 
 @pytest.mark.parametrize("padding", [2, 3])

@@ -11,12 +11,22 @@ from minidann.nn.schedules import cosine, learning_rate, reversal_strength
 progress = st.floats(0, 1)
 
 
-@pytest.mark.parametrize("p, lam", [(0, 0.0), (0.1, 0.46211715726), (0.5, 0.98661429815), (1, 0.99990920426)])
+@pytest.mark.parametrize(
+    "p, lam", [(0, 0.0), (0.1, 0.46211715726), (0.5, 0.98661429815), (1, 0.99990920426)]
+)
 def test_reversal_strength(p, lam):
     assert reversal_strength(p) == pytest.approx(lam, abs=1e-10)
 
 
-@pytest.mark.parametrize("p, mu", [(0, 0.01), (0.1, 0.00594603557), (0.5, math.sqrt(math.sqrt(1 / 216)) / 100), (1, 0.00165560026)])
+@pytest.mark.parametrize(
+    "p, mu",
+    [
+        (0, 0.01),
+        (0.1, 0.00594603557),
+        (0.5, math.sqrt(math.sqrt(1 / 216)) / 100),
+        (1, 0.00165560026),
+    ],
+)
 def test_learning_rate(p, mu):
     assert learning_rate(p) == pytest.approx(mu, rel=1e-7)
 

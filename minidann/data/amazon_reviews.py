@@ -1,0 +1,135 @@
+"""Amazon reviews: is a review of a book, a DVD, an electronic or a kitchen article positive? Four domains, 2,000 labelled reviews each.
+
+Blitzer, Dredze and Pereira, *Biographies, Bollywood, Boom-boxes and Blenders*, 2007, as the authors
+of DANN published them: for each of 5,000 words and pairs of words how often it occurs. The files
+are svmlight text, a line a review, its label and then ``word:count`` for the words that do occur,
+numbered from 0:
+
+    -1 0:3 1:2 2:1 ... 4812:1            -1 negative, 1 positive
+"""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.datasets import load_svmlight_file
+
+from minidann.data.store import File, find, verify
+from minidann.runtime.errors import InputError
+
+SOURCE = "https://raw.githubusercontent.com/GRAAL-Research/domain_adversarial_neural_network/master/data/"
+KINDS = ("books", "dvd", "electronics", "kitchen")
+WORDS = 5000
+SHA256 = {  # of the parsed rows, words, counts and labels
+    "books_test": "dbb9bd9bf4651745075cbaf4e164b353b4826a67b252645c8291bed3a7d76aeb",
+    "books_train": "99414685b1e67c0c90e14f73189c9478c61d7d6f8ff87a7105e70f67f6021509",
+    "dvd_test": "6e196c5b77e9d42a851e6a871e81250fa7dbae1320843a3dfde6ac75eb3adb14",
+    "dvd_train": "79b8c62b5f2f6c47c572e387f1969ae3fb1757fad573b204ed3d76ca75e565f4",
+    "electronics_test": "8e8ae97dc6779775b00fc63410411874eb0e01ba4fa0e50683ce34c2fa1645fb",
+    "electronics_train": "7e0f6a89314d0726be940b32d26d90e2e6363486955b794d2cd90a8f15301764",
+    "kitchen_test": "aa51a925130152445ad934caaa1d9b63b5848df13e69f6cf805e60b50ab935ac",
+    "kitchen_train": "9c81f64181ca93c30af0a057bd285a03ee74e66652732d4777550f5cd20a3c0a",
+}
+FILES = {
+    name: File(f"amazon/{name}.svmlight", (f"{SOURCE}{name}.svmlight",), sha256)
+    for name, sha256 in SHA256.items()
+}
+LARGEST = 1 << 25  # bytes; the largest file has 2.5 million
+LARGEST_REVIEWS = 20_000  # which take 400 MB as a dense array; the largest file has 5,945
+
+
+class Reviews(NamedTuple):
+    """Reviews of one kind of article, split in two.
+
+    ``x_*`` float32 (N, 5000), how often each word occurs, dense or
+    :class:`scipy.sparse.csr_matrix`; ``y_*`` int64 (N,), 1 positive, 0 negative.
+    """
+
+    x_train: np.ndarray | csr_matrix
+    y_train: np.ndarray
+    x_test: np.ndarray | csr_matrix
+    y_test: np.ndarray
+
+
+def load_amazon(kind, data_dir=None, *, sparse=False):
+    """The reviews of one kind, from ``amazon/KIND_train.svmlight`` and ``amazon/KIND_test.svmlight`` of a data folder.
+
+    Parameters
+    ----------
+    kind : {"books", "dvd", "electronics", "kitchen"}
+    data_dir : path, optional
+        Searched before the folders of :mod:`minidann.data.store`.
+    sparse : bool
+        Whether the counts are sparse matrices; dense ones take 40 MB for the 2,000 training reviews
+        and up to 119 MB for the test reviews.
+
+    Returns
+    -------
+    Reviews
+        2,000 training reviews, half of them positive; 4,465, 3,586, 5,681 or 5,945 test reviews.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind, or a file is missing or damaged.
+    """
+    if kind not in KINDS:
+        raise InputError(
+            f"there are no Amazon reviews of {kind!r}; choose one of {', '.join(KINDS)}"
+        )
+    arrays = []
+    for split in ("train", "test"):
+        file = FILES[f"{kind}_{split}"]
+        path = find(file, data_dir)
+        counts, labels = read_svmlight(path)
+        verify(file, path, *content(counts, labels))
+        counts = counts.astype(np.float32)
+        arrays += [counts if sparse else counts.toarray(), labels]
+    return Reviews(*arrays)
+
+
+def read_svmlight(path):
+    """The counts, a float64 :class:`scipy.sparse.csr_matrix` (N, 5000), and the labels, int64 (N,) of 0 and 1, of a file.
+
+    Raises
+    ------
+    InputError
+        If it is unreadable, larger than any of these files, or not of this format.
+    """
+    remedy = f"download it again from {SOURCE}{path.name}"
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise InputError(
+                f"{path} has more than {LARGEST} bytes, which none of these files does; {remedy}"
+            )
+        counts, labels = load_svmlight_file(
+            io.BytesIO(text), n_features=WORDS, dtype=np.float64, zero_based=True
+        )
+    except (OSError, ValueError, OverflowError, IndexError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} can not be read ({error}); {remedy}") from error
+    if not 0 < len(labels) <= LARGEST_REVIEWS:
+        raise InputError(
+            f"{path} holds {len(labels)} reviews, not 1 to {LARGEST_REVIEWS}; {remedy}"
+        )
+    if not np.isin(labels, (-1, 1)).all():
+        raise InputError(
+            f"{path} holds the label {labels[~np.isin(labels, (-1, 1))][0]:g}, but a review is -1 or 1; {remedy}"
+        )
+    if not (np.abs(counts.data) <= np.finfo(np.float32).max).all():
+        raise InputError(f"{path} holds a count that is not a finite number; {remedy}")
+    return csr_matrix(counts), (labels > 0).astype(np.int64)
+
+
+def content(counts, labels):
+    """What is verified, in types that are the same on every machine: where the rows end, the words, their counts, the labels."""
+    return (
+        counts.indptr.astype(np.int64),
+        counts.indices.astype(np.int64),
+        counts.data.astype(np.float64),
+        labels.astype(np.int64),
+    )

@@ -1,0 +1,1 @@
+"""What all experiments share: recipes, runs side by side, checkpoints, records, figures."""

@@ -1,0 +1,246 @@
+"""The figures. Each function returns a matplotlib Figure; ``figure.savefig(path)`` writes it.
+
+Colours are those of Okabe & Ito (2008), which the colour-blind tell apart; domain and class differ
+in shape as well.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+DOMAINS = {"source": (BLUE, "o"), "target": (ORANGE, "^")}
+METHODS = {"source": "source only", "target": "trained on target", "dann": "DANN"}
+TEN = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#B2A600",
+    "#7F3C8D",
+    "#999999",
+)
+
+
+def image_grid(domains, columns=8, augment=None):
+    """Two rows of training images for each domain, a dict of name -> Digits.
+
+    With ``augment``, a function (images, rng) -> images, the second row has the images of the first
+    as training might see them.
+    """
+    figure = Figure(figsize=(columns, 2 * len(domains) + 0.6), layout="constrained")
+    panels = figure.subfigures(len(domains), 1)
+    for panel, (name, digits) in zip(np.atleast_1d(panels), domains.items()):
+        panel.suptitle(
+            f"{name}: {len(digits.x_train):,} training images"
+            + (", below as training might see them" if augment else ""),
+            fontsize=11,
+        )
+        x, y = digits.x_train[: 2 * columns], digits.y_train[: 2 * columns]
+        x = x.reshape(*x.shape[:3], -1)  # (16, H, W, 1 or 3)
+        if augment:
+            bent = augment(x[:columns], np.random.default_rng(0)).astype(np.uint8)
+            x, y = np.concatenate([x[:columns], bent]), np.tile(y[:columns], 2)
+        for axis, image, label in zip(panel.subplots(2, columns).flat, x, y):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+            axis.set_title(str(label), fontsize=9, pad=2)
+            axis.axis("off")
+    return figure
+
+
+def curves(history):
+    """Losses, accuracies and schedules over the steps, a column for each method: rows of a History with ``method``."""
+    methods = list(dict.fromkeys(row["method"] for row in history))
+    figure = Figure(figsize=(1 + 3.6 * len(methods), 6.5), layout="constrained")
+    panels = figure.subplots(3, len(methods), sharex=True, sharey="row", squeeze=False)
+    for column, method in zip(panels.T, methods):
+        seeds = list(dict.fromkeys(row["seed"] for row in history if row["method"] == method))
+        for seed in seeds:
+            rows = [row for row in history if (row["method"], row["seed"]) == (method, seed)]
+            lines = [
+                (0, "label_loss", GREEN, "-", "label loss L_y"),
+                (0, "domain_loss", GREY, "--", "domain loss L_d"),
+                (1, "source_class", BLUE, "-", "source, class"),
+                (1, "target_class", ORANGE, "--", "target, class"),
+                (2, "lam", GREEN, "-", "lambda"),
+            ]
+            for panel, key, colour, style, label in lines:
+                if method != "dann" and key in ("domain_loss", "lam"):
+                    continue
+                values = [row[key] for row in rows]
+                column[panel].plot(
+                    [row["step"] for row in rows],
+                    values,
+                    style,
+                    color=colour,
+                    lw=1.3,
+                    label=label if seed == seeds[0] else None,
+                )
+            if method == "dann":
+                domain = [(row["source_domain"] + row["target_domain"]) / 2 for row in rows]
+                column[1].plot(
+                    [row["step"] for row in rows],
+                    domain,
+                    ":",
+                    color=GREY,
+                    label="domain" if seed == seeds[0] else None,
+                )
+            rate = [row["learning_rate"] / rows[0]["learning_rate"] for row in rows]
+            column[2].plot(
+                [row["step"] for row in rows],
+                rate,
+                "-.",
+                color=GREY,
+                label="learning rate / first" if seed == seeds[0] else None,
+            )
+        column[0].set_title(METHODS.get(method, method))
+        column[2].set_xlabel("step")
+        for axis in column:
+            axis.grid(alpha=0.3)
+            axis.legend(fontsize=8)
+    panels[0, 0].set_ylim(0, min(2.5, panels[0, 0].get_ylim()[1]))
+    panels[1, 0].set_ylim(0, 1.02)
+    for axis, label in zip(
+        panels[:, 0], ("mean loss since last point", "accuracy on test images", "schedule")
+    ):
+        axis.set_ylabel(label)
+    return figure
+
+
+def embedding(features, y_source, y_target):
+    """t-SNE of source and target features, a row for each method, coloured by domain and by digit.
+
+    ``features``: dict of method -> (N_source + N_target, F), source first.
+    """
+    figure = Figure(figsize=(9, 0.3 + 4.6 * len(features)), layout="constrained")
+    panels = figure.subplots(len(features), 2, squeeze=False)
+    n = len(y_source)
+    parts = {"source": (slice(0, n), y_source), "target": (slice(n, None), y_target)}
+    for (by_domain, by_digit), (method, f) in zip(panels, features.items()):
+        perplexity = min(30, (len(f) - 1) / 3)
+        points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(f)
+        for name, (rows, labels) in parts.items():
+            colour, marker = DOMAINS[name]
+            by_domain.scatter(
+                *points[rows].T, s=9, color=colour, marker=marker, alpha=0.7, lw=0, label=name
+            )
+            for digit, colour in enumerate(TEN):
+                of_digit = points[rows][labels == digit]
+                by_digit.scatter(
+                    *of_digit.T,
+                    s=9,
+                    color=colour,
+                    marker=marker,
+                    alpha=0.7,
+                    lw=0,
+                    label=str(digit) if name == "source" else None,
+                )
+        by_domain.set_title(f"{METHODS[method]}: domains")
+        by_digit.set_title(f"{METHODS[method]}: digits (o source, ^ target)")
+        for axis, size in ((by_domain, 10), (by_digit, 8)):
+            axis.legend(
+                markerscale=2,
+                ncols=10,
+                fontsize=size,
+                loc="upper center",
+                bbox_to_anchor=(0.5, 0),
+                columnspacing=0.6,
+                handletextpad=0.1,
+            )
+    for axis in panels.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    return figure
+
+
+def confusion(matrices):
+    """The share of each digit's images that were given each answer, a panel for each method: a dict of method -> (10, 10) counts."""
+    figure = Figure(figsize=(4.6 * len(matrices), 5.1), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(matrices)))
+    for axis, (method, counts) in zip(panels, matrices.items()):
+        shares = np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for digit, answer in np.argwhere(shares >= 0.005):  # what rounds to 0 % is left out
+            share = shares[digit, answer]
+            axis.text(
+                answer,
+                digit,
+                f"{100 * share:.0f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if share > 0.5 else "black",
+            )
+        right = np.trace(np.array(counts)) / np.sum(counts)
+        axis.set(
+            title=f"{METHODS[method]}: {right:.2%} right",
+            xlabel="answer",
+            xticks=range(10),
+            yticks=range(10),
+        )
+    panels[0].set_ylabel("digit; % of its images")
+    return figure
+
+
+def dots(accuracies):
+    """Accuracies on the target: a line for each variant, a dot for each seed, a bar at their mean; a dict of name -> list."""
+    figure = Figure(figsize=(8, 0.9 + 0.32 * len(accuracies)), layout="constrained")
+    axis = figure.subplots()
+    for y, values in enumerate(accuracies.values()):
+        axis.plot(values, [y] * len(values), "o", color=BLUE, ms=6, alpha=0.6)
+        axis.plot(np.mean(values), y, "|", color=ORANGE, ms=16, mew=2.5)
+    axis.set(
+        yticks=range(len(accuracies)),
+        yticklabels=accuracies,
+        xlabel="accuracy on the target's test images: o a seed, | their mean",
+    )
+    axis.invert_yaxis()
+    axis.grid(alpha=0.3)
+    return figure
+
+
+def blobs(source, target, features):
+    """The two domains and, for each regime, the first two principal components of the features.
+
+    ``features``: dict of title -> (f_source, f_target). Two rows of panels; the last one holds the
+    legend.
+    """
+    columns = (len(features) + 3) // 2
+    figure = Figure(figsize=(3.5 * columns, 6.6), layout="constrained")
+    data, *panels = figure.subplots(2, columns).flat
+    scatter(data, source.x, source.y, target.x, target.y)
+    data.set_title("the data")
+    for axis, (title, (f_source, f_target)) in zip(panels, features.items()):
+        pca = PCA(2).fit(np.concatenate([f_source, f_target]))
+        scatter(axis, pca.transform(f_source), source.y, pca.transform(f_target), target.y)
+        axis.set_title(f"features: {title}", fontsize=11)
+    for axis in (data, *panels[: len(features)]):
+        axis.set_aspect("equal", adjustable="datalim")
+    for axis in panels[len(features) :]:
+        axis.axis("off")
+    panels[-1].legend(
+        *data.get_legend_handles_labels(), loc="center", fontsize=12, markerscale=1.8, frameon=False
+    )
+    return figure
+
+
+def scatter(axis, x_source, y_source, x_target, y_target):
+    """Two domains by colour and marker, two classes by filled and hollow."""
+    for name, x, y in (("source", x_source, y_source), ("target", x_target, y_target)):
+        colour, marker = DOMAINS[name]
+        for label in (0, 1):
+            face = colour if label else "none"
+            axis.scatter(
+                *x[y == label].T,
+                s=14,
+                marker=marker,
+                facecolors=face,
+                edgecolors=colour,
+                lw=0.7,
+                alpha=0.8,
+                label=f"{name}, class {label}",
+            )

@@ -1,0 +1,1 @@
+"""The fast twins of the plain functions of :mod:`minidann.nn`: the same results, sooner."""

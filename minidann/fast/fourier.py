@@ -1,0 +1,212 @@
+"""Convolution through the Fourier transform: the same layer for a quarter or less of the multiplications.
+
+A convolution multiplies every pixel by every weight. Its Fourier transform takes one product for
+each frequency (the convolution theorem). For the cross-correlation that networks use, circular over
+n points,
+
+    y[u] = sum_i x[(u + i) mod n] w[i]          Y[k] = X[k] conj(W[k])          X[k] = sum_u x[u] exp(-2 pi i k u / n)
+
+With n the size of the image with its border nothing wraps around. Over channels, the product is a
+matrix product for each frequency, of (N, C) by (C, M): a Dense layer for each frequency.
+
+None of this needs complex numbers. Write a row of X as [Re | Im], (N, 2C). Then Y = X B with a real
+matrix of blocks
+
+    B = [[ Wr, -Wi],
+         [ Wi,  Wr]]         (2C, 2M)          since (Xr + i Xi) (Wr - i Wi) = (Xr Wr + Xi Wi) + i (Xi Wr - Xr Wi)
+
+and the transform itself is a product with a real matrix F of cosines and sines. Its inverse is F^T,
+but for a factor s[k] of each frequency, which goes into B. So the layer is a chain of linear maps,
+and backward is the same chain transposed:
+
+    forward      X = F x         B = s B(F w)         Y = X B           y = F^T Y
+    backward    dY = F dy       dX = dY B^T          dB = X^T dY        dx = F^T dX       dw = F^T (s dB, folded back to W)
+
+The bias has frequency 0 alone, whose row of F is all ones: Y[0] + b is y + b, and db = sum_n dY[0].
+
+Shapes: x (N, H, W, C)   w (KH, KW, C, M)   y (N, OH, OW, M)   X (N, f, 2C)   B (f, 2C, 2M)   Y (N, f, 2M). There are
+f = (n_h // 2 + 1) n_w frequencies: x is real, so that the other half are conjugates of these.
+
+Source: Mathieu, Henaff & LeCun, Fast training of convolutional networks through FFTs (2014). They
+use the fast algorithm; for the 20 or 30 pixels of a digit a product with F, which is what a
+processor does best, is as fast, and backward is plain to see.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from minidann.runtime.threads import PIECES, parallel_map, slices, thread_slices
+
+
+class FourierConvolution:
+    """Cross-correlation of stride 1 and its gradients, through the frequencies.
+
+    Parameters
+    ----------
+    image, kernel : (height, width), in pixels
+    border : ((top, bottom), (left, right))
+        Zeros around the image, in pixels.
+    dtype : dtype
+        The precision to work in.
+    """
+
+    def __init__(self, image, kernel, border, dtype):
+        size = tuple(n + before + after for n, (before, after) in zip(image, border))
+        out = tuple(n - k + 1 for n, k in zip(size, kernel))
+        self._F_x = transform(size, (border[0][0], border[1][0]), image, dtype)
+        self._F_w, self._F_y = (transform(size, (0, 0), shape, dtype) for shape in (kernel, out))
+
+    def forward(self, x, w, b):
+        """y (N, OH, OW, M) for x (N, H, W, C), w (KH, KW, C, M) and b (M,)."""
+        n, c, m = len(x), *w.shape[2:]
+        self._B = spread(self._F_w(w.reshape(1, *w.shape[:2], c * m)), self._F_w.scale, c, m)
+        self._X = np.empty((n, len(self._B), 2 * c), self._B.dtype)
+        y = np.empty((n, *self._F_y.shape, m), self._B.dtype)
+
+        def work(part):
+            X = self._F_x(x[part], out=self._X[part])
+            Y = np.empty((len(X), len(self._B), 2 * m), X.dtype)
+            np.matmul(X.swapaxes(0, 1), self._B, out=Y.swapaxes(0, 1))
+            Y[:, 0, :m] += b
+            self._F_y.adjoint(Y, out=y[part])
+
+        parallel_map(work, slices(n, min(n, PIECES)))
+        return y
+
+    def gradients(self, dy, with_input=True):
+        """(dx, dw, db) for dy of the last forward; dx is None without ``with_input``."""
+        n, (c, m) = len(dy), (self._X.shape[2] // 2, dy.shape[3])
+        dY = np.empty((n, len(self._B), 2 * m), self._B.dtype)
+        dx = np.empty((n, *self._F_x.shape, c), dY.dtype) if with_input else None
+
+        def work(part):
+            self._F_y(dy[part], out=dY[part])
+            if with_input:
+                dX = np.empty_like(self._X[part])
+                np.matmul(dY[part].swapaxes(0, 1), self._B.swapaxes(1, 2), out=dX.swapaxes(0, 1))
+                self._F_x.adjoint(dX, out=dx[part])
+
+        parallel_map(work, slices(n, min(n, PIECES)))
+        dw = self._F_w.adjoint(fold(self._X, dY, self._F_w.scale))
+        return dx, dw.reshape(*self._F_w.shape, c, m), dY[:, 0, :m].sum(axis=0)
+
+
+class Transform:
+    """F: the discrete Fourier transform of images that fill part of a circle.
+
+    Parameters
+    ----------
+    size : (n_h, n_w)
+        Points of the circle, vertically and horizontally.
+    start : (top, left)
+        The points that pixel (0, 0) lies on.
+    shape : (height, width)
+        Of the images.
+    """
+
+    def __init__(self, size, start, shape, dtype):
+        (n_h, n_w), (height, width) = size, shape
+        self.shape = shape
+        vertical = (
+            2 * np.pi / n_h * np.outer(np.arange(n_h // 2 + 1), start[0] + np.arange(height))
+        )  # k u 2 pi / n, (K, H)
+        horizontal = (
+            2 * np.pi / n_w * np.outer(np.arange(n_w), start[1] + np.arange(width))
+        )  # (n_w, W)
+        cos, sin = np.cos(horizontal), np.sin(horizontal)
+        # real x:              [Re] = [ cos]                  complex z: [Re] = [ cos  sin] [Re z]
+        #                      [Im]   [-sin] x                           [Im]   [-sin  cos] [Im z]
+        self.rows = (
+            np.stack([np.cos(vertical), -np.sin(vertical)], axis=1)
+            .reshape(-1, height)
+            .astype(dtype)
+        )  # (2K, H)
+        self.columns = (
+            np.stack([np.hstack([cos, sin]), np.hstack([-sin, cos])], axis=1)
+            .reshape(2 * n_w, 2 * width)
+            .astype(dtype)
+        )
+        # 1 / n for the inverse; twice for a frequency whose conjugate is left out
+        weight = np.full(n_h // 2 + 1, 2.0)
+        weight[0] = 1
+        if n_h % 2 == 0:
+            weight[-1] = 1
+        self.scale = np.repeat(weight / (n_h * n_w), n_w).astype(dtype)  # (f,)
+
+    def __call__(self, x, out=None):
+        """X = F x: (N, H, W, C) -> (N, f, 2C), into ``out`` if given."""
+        n, height, width, c = x.shape
+        half, double = len(self.rows) // 2, len(self.columns)  # K and 2 n_w
+        out = np.empty((n, half * double // 2, 2 * c), x.dtype) if out is None else out
+        z = np.matmul(
+            self.rows, x.reshape(n, height, width * c)
+        )  # (N, 2K, W C): down the columns of the image
+        np.matmul(
+            self.columns, z.reshape(n, half, 2 * width, c), out=out.reshape(n, half, double, c)
+        )  # along its rows
+        return out
+
+    def adjoint(self, X, out=None):
+        """F^T X: (N, f, 2C) -> (N, H, W, C), into ``out`` if given."""
+        n, (height, width), c = len(X), self.shape, X.shape[2] // 2
+        out = np.empty((n, height, width, c), X.dtype) if out is None else out
+        z = np.matmul(
+            self.columns.T, X.reshape(n, len(self.rows) // 2, len(self.columns), c)
+        )  # (N, K, 2 W, C)
+        np.matmul(
+            self.rows.T,
+            z.reshape(n, len(self.rows), width * c),
+            out=out.reshape(n, height, width * c),
+        )
+        return out
+
+
+transform = cache(Transform)
+
+
+def spread(W, scale, c, m):
+    """B: (1, f, 2 C M) -> (f, 2C, 2M), each frequency times its scale."""
+    W = W.reshape(-1, 2, c, m)
+    B = np.empty((len(W), 2, c, 2, m), W.dtype)
+
+    def fill(part):
+        s = scale[part, None, None]
+        np.multiply(W[part, 0], s, out=B[part, 0, :, 0])
+        np.multiply(W[part, 1], s, out=B[part, 1, :, 0])
+        np.negative(B[part, 1, :, 0], out=B[part, 0, :, 1])
+        B[part, 1, :, 1] = B[part, 0, :, 0]
+
+    parallel_map(fill, thread_slices(len(W)))
+    return B.reshape(len(W), 2 * c, 2 * m)
+
+
+def fold(X, dY, scale):
+    """dB = X^T dY for each frequency, and the adjoint of ``spread``: -> (1, f, 2 C M)."""
+    f, c, m = X.shape[1], X.shape[2] // 2, dY.shape[2] // 2
+    dW = np.empty((f, 2, c, m), X.dtype)
+
+    def work(part):
+        dB = np.matmul(X[:, part].transpose(1, 2, 0), dY[:, part].swapaxes(0, 1)).reshape(
+            -1, 2, c, 2, m
+        )  # (2C, N) @ (N, 2M)
+        np.add(dB[:, 0, :, 0], dB[:, 1, :, 1], out=dW[part, 0])
+        np.subtract(dB[:, 1, :, 0], dB[:, 0, :, 1], out=dW[part, 1])
+        dW[part] *= scale[part, None, None, None]
+
+    parallel_map(work, thread_slices(f))
+    return dW.reshape(1, f, 2 * c * m)
+
+
+def pays(image, kernel, border, c, m):
+    """Whether this takes less than half of the multiplications of a product over windows, for one image."""
+    n_h, n_w = (n + before + after for n, (before, after) in zip(image, border))
+    out_h, out_w = n_h - kernel[0] + 1, n_w - kernel[1] + 1
+    half = n_h // 2 + 1
+    windows = out_h * out_w * kernel[0] * kernel[1] * c * m
+    transforms = (
+        2
+        * half
+        * ((c * image[0] * image[1] + m * out_h * out_w) + 2 * n_w * (c * image[1] + m * out_w))
+    )
+    return 2 * (transforms + 4 * half * n_w * c * m) < windows

@@ -1,0 +1,1 @@
+"""What the machine offers: arrays on a CPU or a GPU, threads, files, progress, clear errors."""

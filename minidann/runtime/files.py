@@ -1,0 +1,43 @@
+"""Files that are written whole or not at all."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from minidann.runtime.errors import InputError
+
+
+@contextmanager
+def replacing(path):
+    """A path to write to that becomes ``path`` only if all went well; on an error nothing is left behind.
+
+    The temporary file stands beside ``path`` and keeps its suffix, by which some libraries choose
+    the format.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def writable(folder):
+    """Make the folder and try it now, not after an hour of training.
+
+    Raises
+    ------
+    InputError
+        If nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise InputError(
+            f"nothing can be written to {folder} ({error.strerror}); choose another folder with --out"
+        ) from error

@@ -1,0 +1,104 @@
+"""The figures show what they are given, in colours and markers that differ."""
+
+import numpy as np
+import pytest
+
+from minidann.data import Digits, make_blobs_pair
+from minidann.experiments import plots
+from minidann.train import History
+
+
+@pytest.fixture
+def history():
+    keys = (
+        "lam",
+        "learning_rate",
+        "label_loss",
+        "domain_loss",
+        "source_class",
+        "target_class",
+        "source_domain",
+        "target_domain",
+    )
+    rows = [
+        {"method": m, "seed": s, "step": t} | dict.fromkeys(keys, 0.1 * t)
+        for m in ("source", "dann")
+        for s in (0, 1)
+        for t in (1, 2)
+    ]
+    return History(rows)
+
+
+def lines(axis):
+    return {line.get_label() for line in axis.lines if not line.get_label().startswith("_")}
+
+
+def test_curves_show_the_domain_only_where_it_is_trained(history):
+    source, dann = plots.curves(history).axes[0:2]
+    assert lines(source) == {"label loss L_y"}
+    assert lines(dann) == {"label loss L_y", "domain loss L_d"}
+    assert len(dann.lines) == 4  # two seeds of two losses
+
+
+def test_the_grid_shows_the_first_sixteen_images_with_their_labels():
+    x, y = np.arange(20 * 12, dtype=np.uint8).reshape(20, 2, 2, 3), np.arange(20) % 10
+    axes = plots.image_grid({"source": Digits(x, y, x, y), "target": Digits(x, y, x, y)}).axes
+    assert len(axes) == 32
+    assert [axis.get_title() for axis in axes[:16]] == [str(label) for label in y[:16]]
+    np.testing.assert_array_equal(axes[16].images[0].get_array(), x[0])
+
+
+def test_the_grid_shows_bent_images_under_their_own():
+    x, y = np.arange(20 * 12, dtype=np.uint8).reshape(20, 2, 2, 3), np.arange(20) % 10
+    axes = plots.image_grid({"source": Digits(x, y, x, y)}, augment=lambda x, rng: 255.0 - x).axes
+    assert [axis.get_title() for axis in axes] == 2 * [str(label) for label in y[:8]]
+    for image, axis in zip([*x[:8], *255 - x[:8]], axes, strict=True):
+        np.testing.assert_array_equal(axis.images[0].get_array(), image)
+
+
+def test_images_of_one_channel_are_shown_grey_from_black_to_white():
+    x, y = np.full((16, 2, 2), 128, np.uint8), np.zeros(16, int)
+    for axis in plots.image_grid({"source": Digits(x, y, x, y)}).axes:
+        (image,) = axis.images
+        assert image.get_cmap().name == "gray" and image.get_clim() == (0, 255)
+
+
+def test_the_embedding_has_a_point_for_each_image():
+    rng = np.random.default_rng(0)
+    f, y = rng.standard_normal((40, 5)), np.arange(20) % 10
+    by_domain, by_digit = plots.embedding({"dann": f}, y, y).axes
+    assert [len(c.get_offsets()) for c in by_domain.collections] == [20, 20]
+    assert sum(len(c.get_offsets()) for c in by_digit.collections) == 40
+    markers = [c.get_paths()[0].vertices.shape for c in by_domain.collections]
+    assert markers[0] != markers[1]
+
+
+def test_blobs_has_a_panel_for_the_data_and_for_each_regime():
+    source, target = make_blobs_pair(30, seed=0)
+    figure = plots.blobs(source, target, {"one": (source.x, target.x), "two": (source.x, target.x)})
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles[:3] == ["the data", "features: one", "features: two"]
+    assert len(figure.axes[-1].get_legend().get_texts()) == 4
+
+
+def test_the_confusion_names_the_share_of_right_answers_and_of_each():
+    counts = np.diag(np.arange(1, 11))
+    counts[9, 3] = 30  # of 40 nines
+    (axis,) = plots.confusion({"dann": counts.tolist()}).axes
+    assert axis.get_title() == f"DANN: {55 / 85:.2%} right"
+    shown = {text.get_position(): text.get_text() for text in axis.texts}
+    assert shown == {(i, i): "100" for i in range(9)} | {
+        (9, 9): "25",
+        (3, 9): "75",
+    }  # x is the answer
+
+
+def test_dots_show_each_seed_and_the_mean():
+    (axis,) = plots.dots({"one": [0.2, 0.4], "other": [0.9]}).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "other"]
+    assert [list(line.get_xdata()) for line in axis.lines] == [
+        [0.2, 0.4],
+        [pytest.approx(0.3)],
+        [0.9],
+        [0.9],
+    ]
