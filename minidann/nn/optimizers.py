@@ -23,10 +23,9 @@ Kingma & Ba, Adam (2015), algorithm 1, whose v is s here.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
 
 from minidann.nn.layer import Layer
-from minidann.runtime.arrays import array_module, to_device_of
+from minidann.runtime.arrays import Array, array_module, to_device_of
 from minidann.runtime.twins import fast_twin
 
 
@@ -80,7 +79,7 @@ class Optimizer(ABC):
         RuntimeError
             If a layer has no gradient yet.
         """
-        gradients = [self._gradient(leaf, name) for leaf, name in self._slots]
+        gradients = self._gradients()
         self.t += 1
         for i, ((leaf, name), g) in enumerate(zip(self._slots, gradients)):
             theta = leaf.params[name]
@@ -89,7 +88,7 @@ class Optimizer(ABC):
             self._update(theta, g, *(self._recall(kind, i) for kind in self.memory))
 
     @abstractmethod
-    def _update(self, theta: Any, g: Any, *memory: Any) -> None:
+    def _update(self, theta: Array, g: Array, *memory: Array) -> None:
         """Change one parameter and what is remembered of it, in place, for its gradient g."""
 
     def _allocate(self) -> None:
@@ -99,7 +98,7 @@ class Optimizer(ABC):
                 theta = leaf.params[name]
                 self.state[f"{kind}.{i}"] = array_module(theta).zeros_like(theta)
 
-    def _recall(self, kind: str, i: int) -> Any:
+    def _recall(self, kind: str, i: int) -> Array:
         """The memory of parameter number i, where that lives now and in its precision."""
         (leaf, name), key = self._slots[i], f"{kind}.{i}"
         theta = leaf.params[name]
@@ -115,14 +114,14 @@ class Optimizer(ABC):
                 "; give networks with some, all of one precision"
             )
 
-    @staticmethod
-    def _gradient(leaf: Layer, name: str) -> Any:
-        if name not in leaf.grads:
-            raise RuntimeError(
-                f"{type(leaf).__name__} has no gradient for {name} yet: call backward "
-                "before step"
-            )
-        return leaf.grads[name]
+    def _gradients(self) -> list:
+        for leaf, name in self._slots:
+            if name not in leaf.grads:
+                raise RuntimeError(
+                    f"{type(leaf).__name__} has no gradient for {name} yet: call "
+                    "backward before step"
+                )
+        return [leaf.grads[name] for leaf, name in self._slots]
 
 
 @fast_twin
@@ -141,7 +140,7 @@ class SGD(Optimizer):
         self.momentum = momentum
         super().__init__(networks, learning_rate, weight_decay)
 
-    def _update(self, theta: Any, g: Any, velocity: Any) -> None:
+    def _update(self, theta: Array, g: Array, velocity: Array) -> None:
         velocity *= self.momentum
         velocity += g
         theta -= self.learning_rate * velocity
@@ -165,7 +164,7 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         super().__init__(networks, learning_rate, weight_decay)
 
-    def _update(self, theta: Any, g: Any, mean: Any, square: Any) -> None:
+    def _update(self, theta: Array, g: Array, mean: Array, square: Array) -> None:
         mean += (1 - self.beta1) * (g - mean)
         square += (1 - self.beta2) * (g * g - square)
         mean_hat = mean / (1 - self.beta1**self.t)
@@ -211,6 +210,6 @@ class WeightAverage:
         for name, theta in self._weights().items():
             theta[...] = self.state[name]
 
-    def _weights(self) -> dict[str, Any]:
+    def _weights(self) -> dict[str, Array]:
         weights = (theta for leaf in self._leaves for theta in leaf.params.values())
         return {f"mean.{i}": theta for i, theta in enumerate(weights)}
