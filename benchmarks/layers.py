@@ -16,7 +16,8 @@ from minidann.data import Batches
 from minidann.nn import Conv2D, Dense, Layer
 from minidann.nn.optimizers import Optimizer
 from minidann.runtime.arrays import to_host
-from minidann.runtime.threads import matmul, parallel_map, thread_slices, threads
+from minidann.fast.products import matmul
+from minidann.runtime.threads import parallel_map, thread_slices, threads
 
 METHODS = ("forward", "backward", "parameter_gradients")
 
