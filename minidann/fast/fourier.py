@@ -1,31 +1,41 @@
-"""Convolution through the Fourier transform: the same layer for a quarter or less of the multiplications.
+"""Convolution through the Fourier transform: a quarter or less of the multiplications.
 
 A convolution multiplies every pixel by every weight. Its Fourier transform takes one product for
-each frequency (the convolution theorem). For the cross-correlation that networks use, circular over
-n points,
+each frequency (the convolution theorem). For the cross-correlation that networks use, circular
+over n points,
 
-    y[u] = sum_i x[(u + i) mod n] w[i]          Y[k] = X[k] conj(W[k])          X[k] = sum_u x[u] exp(-2 pi i k u / n)
+    y[u] = sum_i x[(u + i) mod n] w[i]     Y[k] = X[k] conj(W[k])     X[k] = sum_u x[u] e^(-2 pi i k u / n)
 
-With n the size of the image with its border nothing wraps around. Over channels, the product is a
-matrix product for each frequency, of (N, C) by (C, M): a Dense layer for each frequency.
+Over channels, this is a matrix product for each frequency, of (N, C) by (C, M): a Dense layer for
+each frequency. The circle need hold the image and only the wider one of its two borders: where it
+wraps around, zeros of one border stand for zeros of the other.
 
 None of this needs complex numbers. Write a row of X as [Re | Im], (N, 2C). Then Y = X B with a real
 matrix of blocks
 
     B = [[ Wr, -Wi],
-         [ Wi,  Wr]]         (2C, 2M)          since (Xr + i Xi) (Wr - i Wi) = (Xr Wr + Xi Wi) + i (Xi Wr - Xr Wi)
+         [ Wi,  Wr]]     (2C, 2M)     (Xr + i Xi) (Wr - i Wi) = (Xr Wr + Xi Wi) + i (Xi Wr - Xr Wi)
 
 and the transform itself is a product with a real matrix F of cosines and sines. Its inverse is F^T,
-but for a factor s[k] of each frequency, which goes into B. So the layer is a chain of linear maps,
+but for a factor s[k] of each frequency, which goes into W. So the layer is a chain of linear maps,
 and backward is the same chain transposed:
 
-    forward      X = F x         B = s B(F w)         Y = X B           y = F^T Y
-    backward    dY = F dy       dX = dY B^T          dB = X^T dY        dx = F^T dX       dw = F^T (s dB, folded back to W)
+    forward     X = F x       W = s F w        Y = X B         y = F^T Y
+    backward   dY = F dy     dB = X^T dY      dX = dY B^T     dx = F^T dX     dw = F^T s fold(dB)
 
 The bias has frequency 0 alone, whose row of F is all ones: Y[0] + b is y + b, and db = sum_n dY[0].
 
-Shapes: x (N, H, W, C)   w (KH, KW, C, M)   y (N, OH, OW, M)   X (N, f, 2C)   B (f, 2C, 2M)   Y (N, f, 2M). There are
-f = (n_h // 2 + 1) n_w frequencies: x is real, so that the other half are conjugates of these.
+x is real, so X[-k] is the conjugate of X[k]: one frequency of each such pair is left out, and s
+counts the other one twice. Kernels are transformed as images are: C of them with M channels in
+forward; M of them with C channels in backward, where B^T is needed.
+
+Shapes: x (N, H, W, C)   w (KH, KW, C, M)   y (N, OH, OW, M)   X (N, f, 2C)   W (C, f, 2M)   Y (N, f, 2M)   B (f, 2C, 2M).
+There are f frequencies, about half of the points of the circle.
+
+Threads share the images in the transforms, the frequencies in the products. The products take a
+block of frequencies at a time, whose B is made in the processor's cache and is gone after it.
+
+MEASURED
 
 Source: Mathieu, Henaff & LeCun, Fast training of convolutional networks through FFTs (2014). They
 use the fast algorithm; for the 20 or 30 pixels of a digit a product with F, which is what a
@@ -38,7 +48,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidann.fast.images import Border, Pair
-from minidann.runtime.threads import PIECES, parallel_map, slices, thread_slices
+from minidann.runtime.threads import PIECES, cache_blocks, parallel_map, slices
+
+IMAGES = 128  # transformed at a time: with more, Y and dX would only take memory
+BLOCK_BYTES = 1 << 20  # of B, for the frequencies that are multiplied at a time
 
 
 class FourierConvolution:
@@ -54,54 +67,84 @@ class FourierConvolution:
     """
 
     def __init__(self, image: Pair, kernel: Pair, border: Border, dtype: DTypeLike):
-        size = tuple(n + before + after for n, (before, after) in zip(image, border))
-        out = tuple(n - k + 1 for n, k in zip(size, kernel))
+        size, out = circle(image, kernel, border)
         self._dtype = np.dtype(dtype)
-        self._F_x = transform(size, (border[0][0], border[1][0]), image, dtype)
-        self._F_w, self._F_y = (transform(size, (0, 0), shape, dtype) for shape in (kernel, out))
+        self._F_x = transform(size, (border[0][0], border[1][0]), image, self._dtype)
+        self._F_y = transform(size, (0, 0), out, self._dtype)
+        self._sF = kernel_transform(size, kernel, self._dtype)
 
     def forward(self, x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
         """y (N, OH, OW, M) for x (N, H, W, C), w (KH, KW, C, M) and b (M,)."""
-        n, c, m = len(x), *w.shape[2:]
-        self._x_dtype, self._w_dtype = x.dtype, w.dtype
-        x, w = (array.astype(self._dtype, copy=False) for array in (x, w))
-        self._B = spread(self._F_w(w.reshape(1, *w.shape[:2], c * m)), self._F_w.scale, c, m)
-        self._X = np.empty((n, len(self._B), 2 * c), self._dtype)
-        y = np.empty((n, *self._F_y.shape, m), self._dtype)
-
-        def work(part):
-            X = self._F_x(x[part], out=self._X[part])
-            Y = np.empty((len(X), len(self._B), 2 * m), X.dtype)
-            np.matmul(X.swapaxes(0, 1), self._B, out=Y.swapaxes(0, 1))
+        self._w, self._x_dtype, m = w, x.dtype, len(b)
+        y = np.empty((len(x), *self._F_y.shape, m), self._dtype)
+        self._X = []
+        for batch in batches(len(x)):
+            X = self._F_x(x[batch])
+            Y = self._products(X, w)
             Y[:, 0, :m] += b
-            self._F_y.adjoint(Y, out=y[part])
-
-        parallel_map(work, slices(n, min(n, PIECES)))
+            self._F_y.adjoint(Y, out=y[batch])
+            self._X.append(X)
         return y
 
     def gradients(
         self, dy: np.ndarray, with_input: bool = True
     ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
         """(dx, dw, db) for dy of the last forward; dx is None without ``with_input``."""
-        n, (c, m) = len(dy), (self._X.shape[2] // 2, dy.shape[3])
-        dy_dtype, dy = dy.dtype, dy.astype(self._dtype, copy=False)
-        dY = np.empty((n, len(self._B), 2 * m), self._dtype)
-        dx = None
+        w, m = self._w, dy.shape[3]
+        dx, dw, db = None, 0, 0
         if with_input:
-            dx = np.empty((n, *self._F_x.shape, c), np.result_type(dy_dtype, self._w_dtype))
-
-        def work(part):
-            self._F_y(dy[part], out=dY[part])
+            dx = np.empty((len(dy), *self._F_x.shape, w.shape[2]), np.result_type(dy, w))
+        for batch, X in zip(batches(len(dy)), self._X):
+            dY = self._F_y(dy[batch])
+            dw, db = dw + self._weight_gradient(X, dY), db + dY[:, 0, :m].sum(axis=0)
             if with_input:
-                dX = np.empty_like(self._X[part])
-                np.matmul(dY[part].swapaxes(0, 1), self._B.swapaxes(1, 2), out=dX.swapaxes(0, 1))
-                self._F_x.adjoint(dX, out=dx[part])
+                dX = self._products(dY, w.swapaxes(2, 3), transposed=True)
+                self._F_x.adjoint(dX, out=dx[batch])
+        dw = dw.astype(np.result_type(self._x_dtype, dy), copy=False)
+        return dx, dw, db.astype(dy.dtype, copy=False)
 
-        parallel_map(work, slices(n, min(n, PIECES)))
-        dw = self._F_w.adjoint(fold(self._X, dY, self._F_w.scale))
-        dw = dw.reshape(*self._F_w.shape, c, m)
-        dw = dw.astype(np.result_type(self._x_dtype, dy_dtype), copy=False)
-        return dx, dw, dY[:, 0, :m].sum(axis=0).astype(dy_dtype, copy=False)
+    def _products(self, X, w, transposed=False):
+        """Y = X B for each frequency, (N, f, 2C) -> (N, f, 2M); with B^T if ``transposed``."""
+        c, m = w.shape[2:]
+        w = np.ascontiguousarray(w, self._dtype).reshape(-1, c * m)  # (KH KW, C M)
+        Y = np.empty((*X.shape[:2], 2 * m), self._dtype)
+
+        def work(block):
+            W = self._rows(block) @ w  # (2 f, KH KW) @ (KH KW, C M)
+            B = spread(W.reshape(-1, 2, c, m), transposed)
+            np.matmul(by_frequency(X, block), B, out=by_frequency(Y, block))
+
+        parallel_map(work, self._blocks(c, m))
+        return Y
+
+    def _weight_gradient(self, X, dY):
+        """dw = F^T s fold(X^T dY): (N, f, 2C), (N, f, 2M) -> (KH, KW, C, M)."""
+        c, m = X.shape[2] // 2, dY.shape[2] // 2
+
+        def work(block):
+            dB = np.matmul(by_frequency(X, block).swapaxes(1, 2), by_frequency(dY, block))
+            return self._rows(block).T @ fold(dB).reshape(-1, c * m)
+
+        return sum(parallel_map(work, self._blocks(c, m))).reshape(self._w.shape)
+
+    def _rows(self, block):
+        """s F for kernels, of a block of frequencies: (2 f, KH KW)."""
+        return self._sF[block].reshape(-1, self._sF.shape[2])
+
+    def _blocks(self, c, m):
+        """Slices of the frequencies whose matrices B take BLOCK_BYTES together."""
+        return cache_blocks(len(self._sF), 4 * c * m * self._dtype.itemsize, BLOCK_BYTES)
+
+
+def circle(image: Pair, kernel: Pair, border: Border) -> tuple[Pair, Pair]:
+    """(points of the circle, pixels of the output), vertically and horizontally."""
+    out = tuple(n + sum(ends) - k + 1 for n, ends, k in zip(image, border, kernel))
+    return tuple(max(n + max(ends), o) for n, ends, o in zip(image, border, out)), out
+
+
+def batches(n: int) -> list[slice]:
+    """n images in batches of at most IMAGES."""
+    return slices(n, -(-n // IMAGES))
 
 
 class Transform:
@@ -115,110 +158,137 @@ class Transform:
         The points that pixel (0, 0) lies on.
     shape : (height, width)
         Of the images.
+    dtype : dtype
+
+    Attributes
+    ----------
+    scale : array (f,)
+        What F^T lacks to be the inverse: twice 1 / (n_h n_w), or once for a frequency that is its
+        own conjugate.
     """
 
-    def __init__(self, size, start, shape, dtype):
+    def __init__(self, size: Pair, start: Pair, shape: Pair, dtype: DTypeLike):
         (n_h, n_w), (height, width) = size, shape
         self.shape = shape
-        vertical = (
-            2 * np.pi / n_h * np.outer(np.arange(n_h // 2 + 1), start[0] + np.arange(height))
-        )  # k u 2 pi / n, (K, H)
-        horizontal = (
-            2 * np.pi / n_w * np.outer(np.arange(n_w), start[1] + np.arange(width))
-        )  # (n_w, W)
+        k, l = np.arange(n_h // 2 + 1), horizontal_order(n_w)
+        vertical = 2 * np.pi / n_h * np.outer(k, start[0] + np.arange(height))  # (K, H)
+        horizontal = 2 * np.pi / n_w * np.outer(l, start[1] + np.arange(width))  # (n_w, W)
         cos, sin = np.cos(horizontal), np.sin(horizontal)
-        # real x:              [Re] = [ cos]                  complex z: [Re] = [ cos  sin] [Re z]
-        #                      [Im]   [-sin] x                           [Im]   [-sin  cos] [Im z]
-        self.rows = (
-            np.stack([np.cos(vertical), -np.sin(vertical)], axis=1)
-            .reshape(-1, height)
-            .astype(dtype)
-        )  # (2K, H)
-        self.columns = (
-            np.stack([np.hstack([cos, sin]), np.hstack([-sin, cos])], axis=1)
-            .reshape(2 * n_w, 2 * width)
-            .astype(dtype)
-        )
-        # 1 / n for the inverse; twice for a frequency whose conjugate is left out
-        weight = np.full(n_h // 2 + 1, 2.0)
-        weight[0] = 1
-        if n_h % 2 == 0:
-            weight[-1] = 1
-        self.scale = np.repeat(weight / (n_h * n_w), n_w).astype(dtype)  # (f,)
+        # real x:   [Re] = [ cos]       complex z:   [Re] = [ cos  sin] [Re z]
+        #           [Im]   [-sin] x                  [Im]   [-sin  cos] [Im z]
+        rows = np.stack([np.cos(vertical), -np.sin(vertical)], axis=1)
+        columns = np.stack([np.hstack([cos, sin]), np.hstack([-sin, cos])], axis=1)
+        self.rows = rows.reshape(-1, height).astype(dtype)  # (2K, H)
+        self.columns = columns.reshape(2 * n_w, 2 * width).astype(dtype)
+        self._lay_out(n_h, n_w, k, l)
 
-    def __call__(self, x, out=None):
-        """X = F x: (N, H, W, C) -> (N, f, 2C), into ``out`` if given."""
+    def _lay_out(self, n_h, n_w, k, l):
+        """Which frequencies are kept: ``scale``, and for some k each, where they lie among the f.
+
+        Where k is its own conjugate, so is half of its l's: of the first k the first of them are
+        left out, of the last k the last. Those that are kept lie side by side.
+        """
+        spare = (n_w - 1) // 2
+        own = n_h % 2 == 0  # the last k is its own conjugate, as the first one always is
+        kept = [(slice(0, 1), slice(spare, n_w)), (slice(1, len(k) - own), slice(0, n_w))]
+        if own:
+            kept.append((slice(len(k) - 1, len(k)), slice(0, n_w - spare)))
+        paired = self.columns.reshape(n_w, 2, -1)
+        self._parts, scales, start = [], [], 0
+        for of_k, of_l in kept:
+            single = (2 * k[of_k, None] % n_h == 0) & (2 * l[of_l] % n_w == 0)
+            scales.append(np.where(single, 1, 2).ravel() / (n_h * n_w))
+            stop = start + single.size
+            columns = paired[of_l].reshape(-1, paired.shape[2])
+            self._parts.append((of_k, columns, slice(start, stop)))
+            start = stop
+        self.scale = np.concatenate(scales).astype(self.rows.dtype)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """X = F x: (N, H, W, C) -> (N, f, 2C)."""
         n, height, width, c = x.shape
-        half, double = len(self.rows) // 2, len(self.columns)  # K and 2 n_w
-        out = np.empty((n, half * double // 2, 2 * c), x.dtype) if out is None else out
-        z = np.matmul(
-            self.rows, x.reshape(n, height, width * c)
-        )  # (N, 2K, W C): down the columns of the image
-        np.matmul(
-            self.columns, z.reshape(n, half, 2 * width, c), out=out.reshape(n, half, double, c)
-        )  # along its rows
-        return out
+        X = np.empty((n, len(self.scale), 2 * c), self.rows.dtype)
 
-    def adjoint(self, X, out=None):
+        def work(images):
+            # down the columns of the images: (2K, H) @ (H, W C)
+            z = np.matmul(self.rows, x[images].reshape(-1, height, width * c))
+            z = z.reshape(len(z), -1, 2 * width, c)  # (N, K, [Re | Im] W, C)
+            for of_k, columns, of_f in self._parts:  # along their rows
+                out = X[images, of_f].reshape(len(z), -1, len(columns), c)
+                np.matmul(columns, z[:, of_k], out=out)
+
+        parallel_map(work, slices(n, min(n, PIECES)))
+        return X
+
+    def adjoint(self, X: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """F^T X: (N, f, 2C) -> (N, H, W, C), into ``out`` if given."""
         n, (height, width), c = len(X), self.shape, X.shape[2] // 2
-        out = np.empty((n, height, width, c), X.dtype) if out is None else out
-        z = np.matmul(
-            self.columns.T, X.reshape(n, len(self.rows) // 2, len(self.columns), c)
-        )  # (N, K, 2 W, C)
-        np.matmul(
-            self.rows.T,
-            z.reshape(n, len(self.rows), width * c),
-            out=out.reshape(n, height, width * c),
-        )
-        return out
+        x = np.empty((n, height, width, c), X.dtype) if out is None else out
+
+        def work(images):
+            part = X[images]
+            z = np.empty((len(part), len(self.rows) // 2, 2 * width, c), X.dtype)
+            for of_k, columns, of_f in self._parts:
+                spectrum = part[:, of_f].reshape(len(part), -1, len(columns), c)
+                np.matmul(columns.T, spectrum, out=z[:, of_k])
+            z = z.reshape(len(part), len(self.rows), width * c)
+            np.matmul(self.rows.T, z, out=x[images].reshape(len(part), height, width * c))
+
+        parallel_map(work, slices(n, min(n, PIECES)))
+        return x
 
 
 transform = cache(Transform)
 
 
-def spread(W, scale, c, m):
-    """B: (1, f, 2 C M) -> (f, 2C, 2M), each frequency times its scale."""
-    W = W.reshape(-1, 2, c, m)
-    B = np.empty((len(W), 2, c, 2, m), W.dtype)
+def horizontal_order(n: int) -> np.ndarray:
+    """0 .. n - 1, such that a run from the first, and one from the last, has one of each pair l, -l.
 
-    def fill(part):
-        s = scale[part, None, None]
-        np.multiply(W[part, 0], s, out=B[part, 0, :, 0])
-        np.multiply(W[part, 1], s, out=B[part, 1, :, 0])
-        np.negative(B[part, 1, :, 0], out=B[part, 0, :, 1])
-        B[part, 1, :, 1] = B[part, 0, :, 0]
-
-    parallel_map(fill, thread_slices(len(W)))
-    return B.reshape(len(W), 2 * c, 2 * m)
+    1, 2, ..., 0, ..., n - 2, n - 1: the run to 0, and n / 2 if n is even, and the run from there.
+    """
+    spare = (n - 1) // 2
+    return np.r_[1 : spare + 1, 0, spare + 1 : n]
 
 
-def fold(X, dY, scale):
-    """dB = X^T dY for each frequency, and the adjoint of ``spread``: -> (1, f, 2 C M)."""
-    f, c, m = X.shape[1], X.shape[2] // 2, dY.shape[2] // 2
-    dW = np.empty((f, 2, c, m), X.dtype)
-
-    def work(part):
-        dB = np.matmul(X[:, part].transpose(1, 2, 0), dY[:, part].swapaxes(0, 1)).reshape(
-            -1, 2, c, 2, m
-        )  # (2C, N) @ (N, 2M)
-        np.add(dB[:, 0, :, 0], dB[:, 1, :, 1], out=dW[part, 0])
-        np.subtract(dB[:, 1, :, 0], dB[:, 0, :, 1], out=dW[part, 1])
-        dW[part] *= scale[part, None, None, None]
-
-    parallel_map(work, thread_slices(f))
-    return dW.reshape(1, f, 2 * c * m)
+@cache
+def kernel_transform(size: Pair, kernel: Pair, dtype: np.dtype) -> np.ndarray:
+    """s F for kernels, as one matrix: (f, 2, KH KW). They have so few points that two steps take longer."""
+    F, points = transform(size, (0, 0), kernel, dtype), kernel[0] * kernel[1]
+    unit = np.eye(points, dtype=dtype).reshape(points, *kernel, 1)
+    columns = F(unit) * F.scale[:, None]  # (KH KW, f, 2)
+    return np.ascontiguousarray(columns.transpose(1, 2, 0))
 
 
-def pays(image, kernel, border, c, m):
-    """Whether this takes less than half of the multiplications of a product over windows, for one image."""
-    n_h, n_w = (n + before + after for n, (before, after) in zip(image, border))
-    out_h, out_w = n_h - kernel[0] + 1, n_w - kernel[1] + 1
+def by_frequency(X: np.ndarray, block: slice) -> np.ndarray:
+    """(N, f, 2C) -> (f, N, 2C), of a block of frequencies."""
+    return X[:, block].swapaxes(0, 1)
+
+
+def spread(W: np.ndarray, transposed: bool = False) -> np.ndarray:
+    """B: (f, 2, C, M) -> (f, 2C, 2M). B^T: of W with its channels exchanged, if ``transposed``."""
+    f, _, c, m = W.shape
+    B = np.empty((f, 2, c, 2, m), W.dtype)
+    B[:, 0, :, 0] = B[:, 1, :, 1] = W[:, 0]
+    plus, minus = (B[:, 0, :, 1], B[:, 1, :, 0]) if transposed else (B[:, 1, :, 0], B[:, 0, :, 1])
+    plus[...] = W[:, 1]
+    np.negative(W[:, 1], out=minus)
+    return B.reshape(f, 2 * c, 2 * m)
+
+
+def fold(dB: np.ndarray) -> np.ndarray:
+    """The adjoint of ``spread``: (f, 2C, 2M) -> (f, 2, C, M)."""
+    f, c, m = len(dB), dB.shape[1] // 2, dB.shape[2] // 2
+    dB, dW = dB.reshape(f, 2, c, 2, m), np.empty((f, 2, c, m), dB.dtype)
+    np.add(dB[:, 0, :, 0], dB[:, 1, :, 1], out=dW[:, 0])
+    np.subtract(dB[:, 1, :, 0], dB[:, 0, :, 1], out=dW[:, 1])
+    return dW
+
+
+def pays(image: Pair, kernel: Pair, border: Border, c: int, m: int) -> bool:
+    """Whether this takes less than half of the multiplications of a product over windows."""
+    (n_h, n_w), (out_h, out_w) = circle(image, kernel, border)
     half = n_h // 2 + 1
     windows = out_h * out_w * kernel[0] * kernel[1] * c * m
-    transforms = (
-        2
-        * half
-        * ((c * image[0] * image[1] + m * out_h * out_w) + 2 * n_w * (c * image[1] + m * out_w))
-    )
-    return 2 * (transforms + 4 * half * n_w * c * m) < windows
+    down = 2 * half * (c * image[0] * image[1] + m * out_h * out_w)
+    along = 4 * half * n_w * (c * image[1] + m * out_w)
+    return 2 * (down + along + 4 * half * n_w * c * m) < windows

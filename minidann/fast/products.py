@@ -7,6 +7,17 @@ there are, and so is the result, to the last bit.
 
 On one core it is the lesson's own product and takes the same time; with two cores the first
 Dense layer of the large network (8192 x 3072) takes about half.
+
+Before OpenBLAS multiplies two matrices, it copies both into panels, in the order in which its inner
+loop reads them. For a tall matrix times a narrow one, such as windows (50176, 76) times weights
+(76, 32), copying takes as long as multiplying. A small product it takes from where the matrices
+lie; so tall matrices are multiplied a few rows at a time:
+
+    out = a b           out[r] = a[r] b             for runs r of rows
+    a^T b               sum over r of a[r]^T b[r]
+
+That product takes 1.0 ms instead of 1.9 so (a Zen 5 core), its transpose (76, 50176) (50176, 32)
+1.2 instead of 2.8.
 """
 
 import numpy as np
@@ -15,6 +26,7 @@ from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import PIECES, parallel_map, slices
 
 LARGE = 1 << 24  # multiplications that are worth handing over to another thread
+SMALL = 10**6  # multiplications of a product that OpenBLAS makes without panels, if it knows how
 
 
 class Dense:
@@ -45,4 +57,29 @@ def matmul(a: Array, b: Array) -> Array:
         parallel_map(
             lambda columns: np.matmul(a, b[:, columns], out=y[:, columns]), slices(m, PIECES)
         )
+    return y
+
+
+def row_runs(n: int, k: int, m: int) -> tuple[int, int]:
+    """(runs, rows that they cover) of n rows, for small products (rows, k) @ (k, m): equal runs, and a rest."""
+    count = max(1, min(n, -(-n * k * m // SMALL)))
+    return count, n // count * count
+
+
+def matmul_by_rows(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a b for a tall matrix a, a few rows at a time."""
+    count, covered = row_runs(*a.shape, b.shape[1])
+    runs = a[:covered].reshape(count, -1, a.shape[1])
+    np.matmul(runs, b, out=out[:covered].reshape(count, -1, b.shape[1]))
+    if covered < len(a):
+        np.matmul(a[covered:], b, out=out[covered:])
+
+
+def transposed_matmul_by_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a^T b for two tall matrices, as a sum over a few rows at a time."""
+    count, covered = row_runs(*a.shape, b.shape[1])
+    a_runs, b_runs = (x[:covered].reshape(count, -1, x.shape[1]) for x in (a, b))
+    y = np.matmul(a_runs.swapaxes(1, 2), b_runs).sum(axis=0)
+    if covered < len(a):
+        y += a[covered:].T @ b[covered:]
     return y

@@ -7,6 +7,11 @@ for every block, layer and step. Threads share the blocks, which are the same ho
 there are. For the gradient of the weights the windows are unfolded once more, which takes less time
 than keeping them.
 
+A row of a window, KW C numbers, lies side by side in the image and in the matrix. NumPy is told
+that it is a single thing of so many bytes, and copies it as such: its loop over the numbers of a
+row takes longer to begin than to run. The product takes a few rows at a time, see
+:mod:`minidann.fast.products`.
+
     columns = [im2col(x), 1]            (N OH OW, KH KW C + 1)         of one block of images
     y       = columns [W; b]            the column of ones stands beside the windows, and its weights
     [dW; db] = columns^T dy             are the biases: one product gives y with b, and dW with db
@@ -25,10 +30,11 @@ from math import prod
 import numpy as np
 
 from minidann.fast.images import Border, Pair, crop, pad, window_views
+from minidann.fast.products import matmul_by_rows, transposed_matmul_by_rows
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import cache_blocks, parallel_map
 
-BLOCK_BYTES = 4 << 20  # windows unfolded at a time
+BLOCK_BYTES = 2 << 20  # windows unfolded at a time
 GPU_BLOCK_BYTES = 1 << 30
 _scratch = threading.local()
 
@@ -62,7 +68,10 @@ class WindowedConvolution:
         def product(block):
             columns = unfold(self._padded[block], kernel, self._stride)
             # (KH KW C + 1, N OH OW) @ (N OH OW, M)
-            return xp.matmul(columns.T, dy[block].reshape(-1, dy.shape[3]))
+            dy_rows = dy[block].reshape(-1, dy.shape[3])
+            if xp is not np:
+                return columns.T @ dy_rows
+            return transposed_matmul_by_rows(columns, dy_rows)
 
         gradient = sum(parallel_map(product, window_blocks(dy, self._w)))
         return gradient[:-1].reshape(self._w.shape), gradient[-1].astype(dy.dtype, copy=False)
@@ -102,7 +111,8 @@ def correlate(padded: Array, w: Array, stride: Pair, b: Array) -> Array:
 
     def product(block):
         columns = unfold(padded[block], w.shape[:2], stride)
-        xp.matmul(columns, matrix, out=y[block].reshape(-1, w.shape[3]))
+        multiply = matmul_by_rows if xp is np else xp.matmul
+        multiply(columns, matrix, out=y[block].reshape(-1, w.shape[3]))
 
     parallel_map(product, window_blocks(y, w))
     return y
@@ -125,9 +135,18 @@ def unfold(padded: Array, kernel: Pair, stride: Pair) -> Array:
     views = window_views(padded, kernel, stride)
     rows, columns = prod(views.shape[:3]), prod(views.shape[3:])
     unfolded = scratch(padded, rows * (columns + 1)).reshape(rows, columns + 1)
-    array_module(padded).copyto(unfolded[:, :columns].reshape(views.shape), views)
+    copy_rows(views, unfolded[:, :columns].reshape(views.shape))
     unfolded[:, columns] = 1
     return unfolded
+
+
+def copy_rows(views: Array, out: Array) -> None:
+    """Copy windows (N, OH, OW, KH, KW, C), each of their rows as one thing of KW C numbers."""
+    if array_module(views) is np:
+        shape = (*views.shape[:4], prod(views.shape[4:]))
+        row = np.dtype((np.void, shape[4] * views.itemsize))
+        views, out = (array.reshape(shape).view(row) for array in (views, out))
+    array_module(views).copyto(out, views)
 
 
 def scratch(like: Array, size: int) -> Array:
