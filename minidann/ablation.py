@@ -33,6 +33,7 @@ from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import learning_rate, reversal_strength
 from minidann.runtime.command import clear_errors
 from minidann.runtime.device import transfer_to
+from minidann.runtime.state import check_state, part, with_prefix
 from minidann.runtime.threads import threads
 
 PAIR = "mnist", "mnistm"
@@ -69,23 +70,18 @@ class TwoAdams:
             self.parts[name].learning_rate = self.learning_rate
             self.parts[name].step()
 
-    state = property(
-        lambda self: {
-            f"{name}.{key}": array
-            for name, part in self.parts.items()
-            for key, array in part.state.items()
-        }
-    )
+    def state_dict(self):
+        """The states of both, under ``"label."`` and ``"domain."``."""
+        state = {}
+        for name, optimizer in self.parts.items():
+            state |= with_prefix(name, optimizer.state_dict())
+        return state
 
-    @property
-    def t(self):
-        """Steps taken."""
-        return self.parts["label"].t
-
-    @t.setter
-    def t(self, steps):
-        for part in self.parts.values():
-            part.t = steps
+    def load_state_dict(self, state):
+        """The inverse of ``state_dict``."""
+        check_state(state, self.state_dict())
+        for name, optimizer in self.parts.items():
+            optimizer.load_state_dict(part(state, name))
 
 
 def gradients(network):

@@ -33,7 +33,7 @@ from minidann.runtime.device import resident, transfer_to
 from minidann.runtime.files import writable
 from minidann.runtime.progress import progress_bar
 from minidann.runtime.threads import threads
-from minidann.train import History, fit
+from minidann.train import AverageWeights, History, ProgressBar, fit
 
 METHODS = ("source", "target", "dann")
 MONITORED = 500  # test images of each domain, for the curves
@@ -169,7 +169,12 @@ def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
         domain._replace(x_test=domain.x_test[:MONITORED], y_test=domain.y_test[:MONITORED])
         for domain in (source, target)
     ]
-    history = History()
+    history = History(
+        every=max(10, min(200, recipe.steps // 20)),
+        monitor=lambda: accuracies(dann, *some, transfer),
+    )
+    average = AverageWeights(WeightAverage(networks)) if recipe.average else None
+    callbacks = (average, history, checkpoint, ProgressBar(bar))
     with suppress(KeyboardInterrupt):
         fit(
             dann,
@@ -179,13 +184,8 @@ def adapt(recipe, source, target, method, seed, *, device, checkpoint, bar):
             steps=recipe.steps,
             lam=recipe.lam,
             learning_rate=recipe.learning_rate,
-            method="dann" if adversarial else "label",
-            average=WeightAverage(networks) if recipe.average else None,
-            monitor=lambda: accuracies(dann, *some, transfer),
-            every=max(10, min(200, recipe.steps // 20)),
-            history=history,
-            bar=bar,
-            checkpoint=checkpoint,
+            objective="dann" if adversarial else "label",
+            callbacks=[callback for callback in callbacks if callback is not None],
         )
     return dann, history
 

@@ -51,7 +51,7 @@ from minidann.runtime.command import clear_errors, positive
 from minidann.runtime.device import transfer_to
 from minidann.runtime.files import writable
 from minidann.runtime.progress import progress_bar
-from minidann.train import fit
+from minidann.train import AverageWeights, History, ProgressBar, fit
 
 RATE = 1e-3
 
@@ -104,6 +104,8 @@ def train(
     rng = np.random.default_rng([seed, 1])
     size = batch_size * regime.batch_factor
     strength = -1.0 if regime.method == "domain" else lam
+    callbacks = [AverageWeights(WeightAverage(trained))] if regime.anneal else []
+    callbacks += [History(every=500), ProgressBar(bar)]
     fit(
         dann,
         Adam(trained),
@@ -112,10 +114,8 @@ def train(
         steps=steps,
         lam=reversal_strength if strength is None else lambda p: strength,
         learning_rate=partial(cosine, base=RATE) if regime.anneal else lambda p: RATE,
-        method=regime.method,
-        average=WeightAverage(trained) if regime.anneal else None,
-        every=500,
-        bar=bar,
+        objective=regime.method,
+        callbacks=callbacks,
     )
     return dann
 

@@ -37,7 +37,7 @@ from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE, scatter
 from minidann.metrics import evaluate
 from minidann.nn.optimizers import Adam
 from minidann.nn.schedules import reversal_strength
-from minidann.train import fit
+from minidann.train import History, fit
 
 source, target = make_blobs_pair(seed=0)
 for name, points in (("source", source), ("target", target)):
@@ -285,15 +285,17 @@ def watched(title, seed=0):
         maps.append((z[:, 1] - z[:, 0]).reshape(grid.shape[:2]))
         return evaluate(dann, source, target)
 
-    schedules = {"lam": reversal_strength, "learning_rate": lambda p: RATE}
-    options = {
-        "steps": STEPS,
-        "every": EVERY,
-        "method": regime.method,
-        "monitor": monitor,
-        "bar": tqdm(disable=True),
-    }
-    history = fit(dann, Adam(trained_parts), *batches, **schedules, **options)
+    history = History(every=EVERY, monitor=monitor)
+    fit(
+        dann,
+        Adam(trained_parts),
+        *batches,
+        steps=STEPS,
+        lam=reversal_strength,
+        learning_rate=lambda p: RATE,
+        objective=regime.method,
+        callbacks=[history],
+    )
     return dann, history, maps
 
 

@@ -91,7 +91,6 @@ def train(source, target, method):
     )
     networks = dann.networks if method == "dann" else dann.networks[:2]
     rate = partial(cosine, base=RATE)
-    bar = tqdm(disable=True)
     fit(
         dann,
         Adam(networks),
@@ -99,8 +98,7 @@ def train(source, target, method):
         steps=STEPS,
         lam=reversal_strength,
         learning_rate=rate,
-        method=method,
-        bar=bar,
+        objective=method,
     )
     return dann
 

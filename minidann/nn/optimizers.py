@@ -29,6 +29,7 @@ import numpy as np
 
 from minidann.nn.layer import Layer
 from minidann.runtime.arrays import array_module, fused, to_device_of, to_host
+from minidann.runtime.state import State, assign, check_state, host_copy
 from minidann.runtime.threads import parallel_map
 
 BLOCK = (
@@ -73,7 +74,40 @@ class Optimizer(ABC):
             for name in leaf.params
         ]
         self.t, self.state = 0, {}
+        self._in_order = tuple(self._slots)
         self._flatten()
+
+    def state_dict(self) -> State:
+        """Copies of ``t`` and of the optimizer's own arrays, in main memory.
+
+        ``"velocity.3"`` belongs to the parameter 3, counted from 0 over all networks.
+        """
+        views = {name: host_copy(view) for name, view in self._state_views()}
+        return {"t": np.array(self.t), **views}
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of ``state_dict()``, or t < 0.
+        """
+        check_state(state, self.state_dict())
+        if state["t"] < 0:
+            raise ValueError(f"the optimizer has taken {state['t']} steps")
+        self.t = int(state["t"])
+        for name, view in self._state_views():
+            assign(view, state[name])
+
+    def _state_views(self):
+        """The part of each vector that belongs to a parameter, in the parameter's shape."""
+        self._flatten_if_changed()
+        for vector in self.vectors:
+            for i, slot in enumerate(self._in_order):
+                start, array = self._start_of[slot], slot[0].params[slot[1]]
+                flat = self.state[vector][start : start + array.size]
+                yield f"{vector}.{i}", flat.reshape(array.shape)
 
     def step(self):
         """Change every parameter in place by one step along its gradient.
@@ -83,11 +117,7 @@ class Optimizer(ABC):
         RuntimeError
             If a layer has no gradient yet.
         """
-        if any(
-            leaf.params[name] is not view
-            for (leaf, name), view in zip(self._slots, self._views)
-        ):
-            self._flatten()  # a layer was given other arrays since: another precision, device or optimizer
+        self._flatten_if_changed()
         gradients = [self._gradient(*slot) for slot in self._slots]
         self.t += 1
         for view, gradient in zip(self._g_views, gradients):
@@ -124,6 +154,17 @@ class Optimizer(ABC):
     def _update(self, theta, g, *vectors):
         """Change part of the flat vector theta, and of the optimizer's own, in place, for the gradient g."""
 
+    def _flatten_if_changed(self):
+        """Flatten again if a layer was given other arrays.
+
+        Another precision, another device or another optimizer does that.
+        """
+        if any(
+            leaf.params[name] is not view
+            for (leaf, name), view in zip(self._slots, self._views)
+        ):
+            self._flatten()
+
     def _flatten(self):
         """Copy all parameters into theta and let the layers hold views of it: the small ones first, then each large one."""
         self._slots.sort(key=lambda slot: slot[0].params[slot[1]].size > BLOCK)
@@ -137,6 +178,7 @@ class Optimizer(ABC):
         self._theta = xp.concatenate([array.ravel() for array in arrays])
         stops = list(accumulate(array.size for array in arrays))
         starts = [stop - array.size for stop, array in zip(stops, arrays)]
+        self._start_of = dict(zip(self._slots, starts))
         self._views = [
             self._theta[start:stop].reshape(array.shape)
             for start, stop, array in zip(starts, stops, arrays)
@@ -262,6 +304,24 @@ class WeightAverage:
         self._leaves = [leaf for network in networks for leaf in network.leaves()]
         theta = self._theta()
         self.mean, self.k = array_module(theta).zeros_like(theta), 0
+
+    def state_dict(self) -> State:
+        """Copies of the mean and of k, in main memory."""
+        return {"mean": host_copy(self.mean), "k": np.array(self.k)}
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of ``state_dict()``, or k < 0.
+        """
+        check_state(state, self.state_dict())
+        if state["k"] < 0:
+            raise ValueError(f"the average is over {state['k']} steps")
+        assign(self.mean, state["mean"])
+        self.k = int(state["k"])
 
     def update(self):
         """Take the present weights into the mean."""

@@ -355,7 +355,7 @@ def test_training_is_given_what_the_recipe_says(method, monkeypatch):
         recipe.learning_rate,
         recipe.steps,
     )
-    assert isinstance(given["optimizer"], Adam) and given["method"] == (
+    assert isinstance(given["optimizer"], Adam) and given["objective"] == (
         "dann" if method == "dann" else "label"
     )
     labelled, unlabelled = given["batches"]
