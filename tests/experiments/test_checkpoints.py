@@ -85,8 +85,9 @@ class Run(NamedTuple):
             for i, network in enumerate(dann.networks)
             for name, array in (network.params | network.state).items()
         }
-        arrays |= optimizer.state_dict()
-        arrays |= {"average": average.mean} if average and average.k else {}
+        arrays |= {f"optimizer.{name}": array for name, array in optimizer.state.items()}
+        if average and average.k:
+            arrays |= {f"average.{name}": array for name, array in average.state.items()}
         for name, batches in {"source": source, "target": target}.items():
             arrays |= (
                 {f"{name} order": batches.order, f"{name} next": np.array(batches.next)}
@@ -616,7 +617,7 @@ DAMAGES = {
     "no running statistics": lambda data: changed(data, **{"dann.features.0.mean": None}),
     "no order": lambda data: changed(data, **{"target.order": None}),
     "no place in the order": lambda data: changed(data, **{"target.next": None}),
-    "no average": lambda data: changed(data, **{"average.mean": None}),
+    "no average": lambda data: changed(data, **{"average.mean.0": None}),
     "an average over less than none": lambda data: changed(data, **{"average.k": np.array(-1)}),
     "other weights": lambda data: changed(data, **{"dann.label_head.0.W": np.zeros((6, 5))}),
     "weights that would broadcast": lambda data: changed(
@@ -635,7 +636,7 @@ DAMAGES = {
     "a place before the order": lambda data: changed(data, **{"source.next": np.array(-1)}),
     "a place after the order": lambda data: changed(data, **{"source.next": np.array(25)}),
     "a place far after the order": lambda data: changed(data, **{"source.next": np.array(1 << 62)}),
-    "another average": lambda data: changed(data, **{"average.mean": np.zeros(3, np.float32)}),
+    "another average": lambda data: changed(data, **{"average.mean.0": np.zeros(3, np.float32)}),
     "a history that is no JSON": lambda data: changed(data, **{"history.rows": np.array("[")}),
     "a history of a number": lambda data: changed(data, **{"history.rows": np.array("[1.5]")}),
     "a history that is a row": lambda data: changed(
@@ -706,7 +707,7 @@ class Trace:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("where", [W, "run", "average.mean", "a new name", "the whole file"])
+@pytest.mark.parametrize("where", [W, "run", "average.mean.0", "a new name", "the whole file"])
 def test_nothing_is_ever_unpickled(file, tmp_path, where):
     trace = tmp_path / "trace"
     pickle.loads(pickle.dumps(Trace(trace)))
@@ -825,14 +826,9 @@ def test_what_is_saved_after_the_last_step_is_the_average(place, file):
     expected = new_run(place).fit(Checkpoint(file, RUN, every=1e9))
     run = new_run(place)
     assert_same(run.fit(resumed(file)), expected)
-    mean = np.concatenate(
-        [
-            to_host(array).ravel()
-            for network in run.dann.networks
-            for array in network.params.values()
-        ]
-    )
-    np.testing.assert_array_equal(mean, to_host(run.average.mean))
+    weights = [array for network in run.dann.networks for array in network.params.values()]
+    for array, mean in zip(weights, run.average.state.values(), strict=True):
+        np.testing.assert_array_equal(to_host(array), to_host(mean))
 
 
 # --- the program

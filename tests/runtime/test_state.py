@@ -210,7 +210,7 @@ def test_a_state_goes_to_where_the_arrays_live(thing, place, monkeypatch):
     owner = {"layers": other.features, "DANN": other}.get(thing) or WeightAverage(other.networks)
     owner.load_state_dict(one.state_dict())
     assert same(owner.state_dict(), one.state_dict())
-    arrays = [owner.mean] if thing == "average" else other.features.params.values()
+    arrays = owner.state.values() if thing == "average" else other.features.params.values()
     assert {type(array) for array in arrays} == {type(place(np.zeros(1)))}
 
 
@@ -224,7 +224,7 @@ def test_the_names_of_a_state():
     )
     names = list(optimizer("Adam", 0).state_dict())
     assert names == ["t", *(f"mean.{i}" for i in range(6)), *(f"square.{i}" for i in range(6))]
-    assert list(average(0).state_dict()) == ["mean", "k"]
+    assert list(average(0).state_dict()) == ["k", *(f"mean.{i}" for i in range(11))]
     assert list(batches(0).state_dict()) == ["order", "next", "rng"]
     assert list(History().state_dict()) == ["rows", "sums", "count"]
 
