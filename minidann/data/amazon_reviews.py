@@ -8,15 +8,18 @@ numbered from 0:
     -1 0:3 1:2 2:1 ... 4812:1            -1 negative, 1 positive
 """
 
+from __future__ import annotations
+
 import io
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from sklearn.datasets import load_svmlight_file
 
 from minidann.data.store import File, find, verify
 from minidann.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 SOURCE = "https://raw.githubusercontent.com/GRAAL-Research/domain_adversarial_neural_network/master/data/"
 KINDS = ("books", "dvd", "electronics", "kitchen")
@@ -97,6 +100,10 @@ def read_svmlight(path):
     InputError
         If it is unreadable, larger than any of these files, or not of this format.
     """
+    # these take most of a second to import
+    from scipy.sparse import csr_matrix
+    from sklearn.datasets import load_svmlight_file
+
     remedy = f"download it again from {SOURCE}{path.name}"
     try:
         with open(path, "rb") as file:

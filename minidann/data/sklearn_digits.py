@@ -9,8 +9,6 @@ than without.
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits, load_sample_images
-from sklearn.model_selection import train_test_split
 
 from minidann.data.mnist import Digits
 from minidann.data.mnist_m import mnistm_pair
@@ -33,6 +31,10 @@ def load_digits_pair(*, seed=0, binarize=True):
     (Digits, Digits)
         uint8 (N, 28, 28, 3) images.
     """
+    # scikit-learn takes most of a second to import
+    from sklearn.datasets import load_digits, load_sample_images
+    from sklearn.model_selection import train_test_split
+
     small = load_digits()
     images = np.stack([enlarge(image) for image in small.images])
     x_train, x_test, y_train, y_test = train_test_split(

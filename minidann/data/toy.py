@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.datasets import make_blobs, make_moons
 
 
 class Points(NamedTuple):
@@ -35,6 +34,8 @@ def make_blobs_pair(n=300, *, seed=0, cluster_std=0.2):
     -------
     (Points, Points)
     """
+    from sklearn.datasets import make_blobs  # takes most of a second to import
+
     rng = np.random.RandomState(seed)  # make_blobs takes no Generator
     pairs = (
         make_blobs(n, centers=centers, cluster_std=cluster_std, random_state=rng)
@@ -63,6 +64,8 @@ def make_moons_pair(n=300, *, seed=0, degrees=35.0, noise=0.05):
     -------
     (Points, Points)
     """
+    from sklearn.datasets import make_moons  # takes most of a second to import
+
     rng = np.random.RandomState(seed)  # make_moons takes no Generator
     (x_source, y_source), (x_target, y_target) = (
         make_moons(n, noise=noise, random_state=rng) for _ in range(2)
