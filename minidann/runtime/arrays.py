@@ -9,8 +9,15 @@ the same lines run on both. Nothing converts between the two by itself: call
 import platform
 import sys
 from functools import wraps
+from typing import Any
 
 import numpy as np
+
+Array = Any
+"""The type hint of an array that numpy or cupy may own: no type stands for both.
+
+What is a numpy array wherever the code runs is an ``np.ndarray``.
+"""
 
 
 def array_module(x):

@@ -297,7 +297,7 @@ def test_what_only_calls_itself_a_jpg_is_not_decoded(three, tmp_path, monkeypatc
         lambda *args, **options: pytest.fail("Ghostscript was called"),
     )
     with pytest.raises(
-        InputError, match=r"30\.jpg in .*BSR_bsds500\.tgz can not be read as an image"
+        InputError, match=r"30\.jpg in .*BSR_bsds500\.tgz cannot be read as an image"
     ):
         load_backgrounds(tmp_path)
 

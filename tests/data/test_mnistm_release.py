@@ -181,7 +181,7 @@ def test_a_label_file_larger_than_any_is_not_read_on(release, monkeypatch):
 def test_a_folder_in_place_of_the_labels_is_named(release):
     (release / "mnist_m" / "mnist_m_test_labels.txt").unlink()
     (release / "mnist_m" / "mnist_m_test_labels.txt").mkdir()
-    with pytest.raises(InputError, match=r"mnist_m_test_labels\.txt can not be read"):
+    with pytest.raises(InputError, match=r"mnist_m_test_labels\.txt cannot be read"):
         load_mnistm_release(release)
 
 
@@ -215,7 +215,7 @@ def test_a_folder_in_place_of_an_image_is_named(release):
     path = release / "mnist_m" / "mnist_m_test" / "00000003.png"
     path.unlink()
     path.mkdir()
-    with pytest.raises(InputError, match=r"00000003\.png can not be read"):
+    with pytest.raises(InputError, match=r"00000003\.png cannot be read"):
         load_mnistm_release(release)
 
 
@@ -525,7 +525,7 @@ def test_a_damaged_file_is_made_anew_and_not_trusted(sources, made, damage):
 def test_where_nothing_can_be_written_nothing_is_kept(sources, made):
     (sources / "cache").write_bytes(b"a file where the folder should be")
     for _ in range(2):
-        with pytest.warns(UserWarning, match=r"cache.* can not be written .*cache_dir"):
+        with pytest.warns(UserWarning, match=r"cache.* cannot be written .*cache_dir"):
             cached_mnistm_pair(sources, cache_dir=sources / "cache")
     assert len(made) == 2
 
