@@ -1,18 +1,19 @@
 """The data sets at a glance, and how to get them.
 
 python -m minidann.data                                   what there is, and whether it is here
-python -m minidann.data fetch mnist bsds500               download them, resume if stopped, check their content
+python -m minidann.data fetch mnist bsds500               download, or resume, and check
 python -m minidann.data show mnist usps --out sheet.png   a picture of what is in them
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from minidann.data.fetch import fetch_dataset, locate, missing
-from minidann.data.registry import DATASETS
-from minidann.data.store import folders
+from minidann.data.registry import DATASETS, DataSet
+from minidann.data.store import PathLike, folders
 from minidann.runtime.command import clear_errors
 from minidann.runtime.errors import InputError
 
@@ -20,7 +21,7 @@ SEARCHED = "--data-dir, then $MINIDANN_DATA, then datasets/, then ~/.cache/minid
 
 
 @clear_errors
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, or do what the command says."""
     args = parse(argv)
     if args.command == "fetch":
@@ -29,35 +30,45 @@ def main(argv=None):
         return show(args)
     if args.data_dir and not Path(args.data_dir).is_dir():
         raise InputError(
-            f"{args.data_dir} is not a folder; name the one that holds the data sets with --data-dir, or leave it out"
+            f"{args.data_dir} is not a folder; name the one that holds the data sets with "
+            "--data-dir, or leave it out"
         )
-    print(f"Data sets, sought in {SEARCHED}:\n")
+    print(f"Data sets, searched for in {SEARCHED}:\n")
     for dataset in DATASETS.values():
         print(entry(dataset, args.data_dir))
     return 0
 
 
-def parse(argv=None):
-    """The options. ``--data-dir`` is understood before and after the command."""
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options. ``--data-dir`` may stand before or after the command."""
     usage = "\n".join(__doc__.splitlines()[2:])
     parser = argparse.ArgumentParser(
         prog="python -m minidann.data",
         description=f"{__doc__.splitlines()[0]} Without a command: a table of all data sets.",
-        epilog=f"examples:\n{usage}\n\nFiles are sought in {SEARCHED}.",
+        epilog=f"examples:\n{usage}\n\nFiles are searched for in {SEARCHED}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder that is searched first")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="{fetch,show}")
-    about = "download data sets; a download that was stopped goes on where it was, and nothing is put in place before its content is checked"
-    fetching = commands.add_parser("fetch", help="download data sets", description=about)
+    fetching = commands.add_parser(
+        "fetch",
+        help="download data sets",
+        description="download data sets; a download that was stopped goes on where it was, and "
+        "nothing is put in place before its content is checked",
+    )
     fetching.add_argument(
         "names",
         nargs="+",
         metavar="NAME",
         help=f"of {', '.join(fetchable())}; mnistm is made of mnist and bsds500 and fetches both",
     )
-    into = "folder to put them in, made if it is not there (default: $MINIDANN_DATA, or ~/.cache/minidann)"
-    fetching.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS, help=into)
+    fetching.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="folder to put them in, made if it is not there "
+        "(default: $MINIDANN_DATA, or ~/.cache/minidann)",
+    )
     showing = commands.add_parser(
         "show",
         help="draw what is in data sets",
@@ -80,7 +91,7 @@ def parse(argv=None):
     return parser.parse_args(argv)
 
 
-def fetchable():
+def fetchable() -> list[str]:
     """Names of the data sets that can be downloaded."""
     return [
         name
@@ -89,39 +100,38 @@ def fetchable():
     ]
 
 
-def fetch(args):
-    """Download what is named."""
-    folder = Path(
-        args.data_dir or os.environ.get("MINIDANN_DATA") or Path.home() / ".cache" / "minidann"
-    )
+def fetch(args: argparse.Namespace) -> int:
+    """Download the data sets that were named."""
+    cache = Path.home() / ".cache" / "minidann"
+    folder = Path(args.data_dir or os.environ.get("MINIDANN_DATA") or cache)
     if folder.exists() and not folder.is_dir():
         raise InputError(
             f"{folder} is not a folder; name one to put the data sets in with --data-dir"
         )
     try:
         for dataset in to_fetch(args.names):
-            where = (
-                folder
-                if args.data_dir
-                else next((there for there in folders() if not missing(dataset, there)), folder)
-            )
+            complete = (there for there in folders() if not missing(dataset, there))
+            where = folder if args.data_dir else next(complete, folder)
             new = fetch_dataset(dataset, where)
-            print(
-                f"{dataset.name}: {f'{len(new)} files downloaded, checked and put' if new else 'there already, checked,'} in {where}"
+            done = (
+                f"{len(new)} files downloaded, checked and put"
+                if new
+                else "there already, checked,"
             )
+            print(f"{dataset.name}: {done} in {where}")
     except KeyboardInterrupt:
         print("\nStopped; the same command goes on where this one was.", file=sys.stderr)
         return 130
     return 0
 
 
-def to_fetch(names):
-    """The data sets to download for those names, each once.
+def to_fetch(names: Sequence[str]) -> list[DataSet]:
+    """The data sets to download for these names, each once.
 
     Raises
     ------
     InputError
-        If one is unknown, or nothing that could be downloaded.
+        If one is unknown, or cannot be downloaded.
     """
     found = {}
     for name in names:
@@ -132,7 +142,7 @@ def to_fetch(names):
     return list(found.values())
 
 
-def named(name):
+def named(name: str) -> DataSet:
     """The data set of that name.
 
     Raises
@@ -145,16 +155,22 @@ def named(name):
     return DATASETS[name]
 
 
-def why_not(dataset):
-    """Why a data set can not be downloaded, in a sentence."""
+def why_not(dataset: DataSet) -> str:
+    """Why a data set cannot be downloaded, in a sentence."""
     if not dataset.files:
-        return f"{dataset.name} needs no files and can be used as it is; fetch is for {', '.join(fetchable())}"
+        return (
+            f"{dataset.name} needs no files and can be used as it is; "
+            f"fetch is for {', '.join(fetchable())}"
+        )
     folder = Path(dataset.files[0].name).parts[0]
-    return f"{dataset.name} has no address that a program could download it from; get it by hand ({dataset.source}) and put it in {folder}/ of a data folder"
+    return (
+        f"{dataset.name} has no address that a program could download it from; "
+        f"get it by hand ({dataset.source}) and put it in {folder}/ of a data folder"
+    )
 
 
-def show(args):
-    """Draw what is named."""
+def show(args: argparse.Namespace) -> int:
+    """Draw the data sets that were named."""
     for name in args.names:
         named(name)
     from minidann.data import sheets  # matplotlib takes a second to import
@@ -164,37 +180,35 @@ def show(args):
     return 0
 
 
-def entry(dataset, data_dir=None):
+def entry(dataset: DataSet, data_dir: PathLike | None = None) -> str:
     """What the table says of a data set, in two lines."""
     there, where, size = state(dataset, data_dir)
     first = f"{dataset.name:<16}{there:<16}{size:>9}   {dataset.images:<26} {where}".rstrip()
     return f"{first}\n    {dataset.title}; licence: {dataset.licence}; {dataset.source}"
 
 
-def state(dataset, data_dir=None):
+def state(dataset: DataSet, data_dir: PathLike | None = None) -> tuple[str, str, str]:
     """(whether it is there, in which folders, its size on disk), in words."""
     files = [file for part in dataset.parts for file in DATASETS[part].files] or dataset.files
     if not files:
         return "needs no files", "", ""
     paths = [path for file in files if (path := locate(file, data_dir))]
+    if not paths:
+        return "not present", "", ""
     where = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
-    size = (
-        f"{sum(path.stat().st_size for path in contents(dataset, paths)) / 1e6:,.1f} MB"
-        if paths
-        else ""
-    )
-    if len(paths) == len(files):
-        return "present", where, size
-    return f"{len(paths)} of {len(files)} files" if paths else "not present", where, size
+    size = f"{sum(path.stat().st_size for path in contents(dataset, paths)) / 1e6:,.1f} MB"
+    there = "present" if len(paths) == len(files) else f"{len(paths)} of {len(files)} files"
+    return there, where, size
 
 
-def contents(dataset, paths):
-    """The files of a data set on disk: those paths, and if it was put there by hand all that lies beside them."""
+def contents(dataset: DataSet, paths: Sequence[Path]) -> Collection[Path]:
+    """The files of a data set on disk.
+
+    These are the paths, and for a data set that was put there by hand all that lies beside them.
+    """
     if dataset.parts or dataset.name in fetchable():
         return paths
-    return {
-        path for to_device_of in paths for path in to_device_of.parent.rglob("*") if path.is_file()
-    }
+    return {file for path in paths for file in path.parent.rglob("*") if file.is_file()}
 
 
 if __name__ == "__main__":

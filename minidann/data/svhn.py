@@ -13,7 +13,7 @@ the bytes, padded to a multiple of 8. (An element of up to 4 bytes has the numbe
 of the type, and the bytes where the number would be.) An array is an element of type 14, or one of
 type 15 whose bytes are that element compressed by zlib; it contains four elements:
 
-    flags   uint32: 6 a double ... 9 uint8 ... in the lowest byte, bit 9 true and false, bit 11 complex
+    flags   uint32: lowest byte 6 double ... 9 uint8 ..., bit 9 logical, bit 11 complex
     shape   int32, one per axis
     name    characters
     values  of any type of number that holds them
