@@ -1,23 +1,24 @@
 """The data sets at a glance, and how to get them.
 
 python -m minidann.data                                   what there is, and whether it is here
-python -m minidann.data fetch mnist bsds500               download, or resume, and check
+python -m minidann.data fetch mnist bsds500               download and verify them, or go on with it
 python -m minidann.data show mnist usps --out sheet.png   a picture of what is in them
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from minidann.data.fetch import fetch_dataset, locate, missing
-from minidann.data.registry import DATASETS, DataSet
-from minidann.data.store import PathLike, folders
+from minidann.data.registry import DATASETS, DataSet, find_dataset
+from minidann.data.store import folders
 from minidann.runtime.command import clear_errors
 from minidann.runtime.errors import InputError
 
 SEARCHED = "--data-dir, then $MINIDANN_DATA, then datasets/, then ~/.cache/minidann"
+PRESENT = "there already, checked,"
 
 
 @clear_errors
@@ -30,63 +31,70 @@ def main(argv: Sequence[str] | None = None) -> int:
         return show(args)
     if args.data_dir and not Path(args.data_dir).is_dir():
         raise InputError(
-            f"{args.data_dir} is not a folder; name the one that holds the data sets with "
-            "--data-dir, or leave it out"
+            f"{args.data_dir} is not a folder; "
+            "name the one that holds the data sets with --data-dir, or leave it out"
         )
-    print(f"Data sets, searched for in {SEARCHED}:\n")
+    print(f"Data sets, sought in {SEARCHED}:\n")
     for dataset in DATASETS.values():
         print(entry(dataset, args.data_dir))
     return 0
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options. ``--data-dir`` may stand before or after the command."""
+    """The options. ``--data-dir`` is understood before and after the command."""
     usage = "\n".join(__doc__.splitlines()[2:])
     parser = argparse.ArgumentParser(
         prog="python -m minidann.data",
+        allow_abbrev=False,
         description=f"{__doc__.splitlines()[0]} Without a command: a table of all data sets.",
-        epilog=f"examples:\n{usage}\n\nFiles are searched for in {SEARCHED}.",
+        epilog=f"examples:\n{usage}\n\nFiles are sought in {SEARCHED}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder that is searched first")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="{fetch,show}")
+    about = (
+        "Download data sets. A download that was stopped goes on where it was, "
+        "and nothing is put in place before its content has been verified."
+    )
     fetching = commands.add_parser(
-        "fetch",
-        help="download data sets",
-        description="download data sets; a download that was stopped goes on where it was, and "
-        "nothing is put in place before its content is checked",
+        "fetch", help="download data sets", description=about, allow_abbrev=False
     )
     fetching.add_argument(
         "names",
         nargs="+",
         metavar="NAME",
-        help=f"of {', '.join(fetchable())}; mnistm is made of mnist and bsds500 and fetches both",
+        help=f"one or more of {', '.join(fetchable())}; mnistm stands for mnist and bsds500, "
+        "which it is made of",
     )
-    fetching.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        default=argparse.SUPPRESS,
-        help="folder to put them in, made if it is not there "
-        "(default: $MINIDANN_DATA, or ~/.cache/minidann)",
+    into = (
+        "folder to put them in, created if it is missing "
+        "(default: $MINIDANN_DATA, or ~/.cache/minidann)"
     )
+    fetching.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS, help=into)
     showing = commands.add_parser(
         "show",
         help="draw what is in data sets",
-        description="draw a contact sheet of data sets, side by side",
+        allow_abbrev=False,
+        description="Draw a contact sheet of data sets, side by side.",
     )
-    showing.add_argument("names", nargs="+", metavar="NAME", help=f"of {', '.join(DATASETS)}")
+    showing.add_argument(
+        "names", nargs="+", metavar="NAME", help=f"one or more of {', '.join(DATASETS)}"
+    )
     showing.add_argument(
         "--out",
         type=Path,
         default=Path("sheet.png"),
         metavar="FILE",
-        help="the picture; its suffix says the format (default: %(default)s)",
+        help="the picture; its suffix determines the format (default: %(default)s)",
     )
     showing.add_argument(
         "--data-dir", metavar="DIR", default=argparse.SUPPRESS, help="folder that is searched first"
     )
     showing.add_argument(
-        "--seed", type=int, default=0, help="chooses the images (default: %(default)s)"
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the choice of images (default: %(default)s)",
     )
     return parser.parse_args(argv)
 
@@ -101,58 +109,45 @@ def fetchable() -> list[str]:
 
 
 def fetch(args: argparse.Namespace) -> int:
-    """Download the data sets that were named."""
-    cache = Path.home() / ".cache" / "minidann"
-    folder = Path(args.data_dir or os.environ.get("MINIDANN_DATA") or cache)
+    """Download what is named."""
+    folder = Path(
+        args.data_dir or os.environ.get("MINIDANN_DATA") or Path.home() / ".cache" / "minidann"
+    )
     if folder.exists() and not folder.is_dir():
         raise InputError(
             f"{folder} is not a folder; name one to put the data sets in with --data-dir"
         )
     try:
         for dataset in to_fetch(args.names):
-            complete = (there for there in folders() if not missing(dataset, there))
-            where = folder if args.data_dir else next(complete, folder)
-            new = fetch_dataset(dataset, where)
-            done = (
-                f"{len(new)} files downloaded, checked and put"
-                if new
-                else "there already, checked,"
+            where = (
+                folder
+                if args.data_dir
+                else next((there for there in folders() if not missing(dataset, there)), folder)
             )
-            print(f"{dataset.name}: {done} in {where}")
+            new = fetch_dataset(dataset, where)
+            what = f"{len(new)} files downloaded, checked and put" if new else PRESENT
+            print(f"{dataset.name}: {what} in {where}")
     except KeyboardInterrupt:
         print("\nStopped; the same command goes on where this one was.", file=sys.stderr)
         return 130
     return 0
 
 
-def to_fetch(names: Sequence[str]) -> list[DataSet]:
-    """The data sets to download for these names, each once.
+def to_fetch(names: Iterable[str]) -> list[DataSet]:
+    """The data sets to download for those names, each once.
 
     Raises
     ------
     InputError
-        If one is unknown, or cannot be downloaded.
+        If one is unknown, or nothing that could be downloaded.
     """
     found = {}
     for name in names:
-        for part in named(name).parts or (name,):
+        for part in find_dataset(name).parts or (name,):
             if part not in fetchable():
                 raise InputError(why_not(DATASETS[part]))
             found[part] = DATASETS[part]
     return list(found.values())
-
-
-def named(name: str) -> DataSet:
-    """The data set of that name.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    if name not in DATASETS:
-        raise InputError(f"there is no data set {name!r}; choose from {', '.join(DATASETS)}")
-    return DATASETS[name]
 
 
 def why_not(dataset: DataSet) -> str:
@@ -170,9 +165,9 @@ def why_not(dataset: DataSet) -> str:
 
 
 def show(args: argparse.Namespace) -> int:
-    """Draw the data sets that were named."""
+    """Draw what is named."""
     for name in args.names:
-        named(name)
+        find_dataset(name)
     from minidann.data import sheets  # matplotlib takes a second to import
 
     sheets.show(args.names, args.out, args.data_dir, args.seed)
@@ -180,35 +175,35 @@ def show(args: argparse.Namespace) -> int:
     return 0
 
 
-def entry(dataset: DataSet, data_dir: PathLike | None = None) -> str:
+def entry(dataset: DataSet, data_dir: str | None = None) -> str:
     """What the table says of a data set, in two lines."""
     there, where, size = state(dataset, data_dir)
     first = f"{dataset.name:<16}{there:<16}{size:>9}   {dataset.images:<26} {where}".rstrip()
     return f"{first}\n    {dataset.title}; licence: {dataset.licence}; {dataset.source}"
 
 
-def state(dataset: DataSet, data_dir: PathLike | None = None) -> tuple[str, str, str]:
+def state(dataset: DataSet, data_dir: str | None = None) -> tuple[str, str, str]:
     """(whether it is there, in which folders, its size on disk), in words."""
     files = [file for part in dataset.parts for file in DATASETS[part].files] or dataset.files
     if not files:
         return "needs no files", "", ""
     paths = [path for file in files if (path := locate(file, data_dir))]
-    if not paths:
-        return "not present", "", ""
     where = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
-    size = f"{sum(path.stat().st_size for path in contents(dataset, paths)) / 1e6:,.1f} MB"
-    there = "present" if len(paths) == len(files) else f"{len(paths)} of {len(files)} files"
-    return there, where, size
+    size = (
+        f"{sum(path.stat().st_size for path in contents(dataset, paths)) / 1e6:,.1f} MB"
+        if paths
+        else ""
+    )
+    if len(paths) == len(files):
+        return "present", where, size
+    return f"{len(paths)} of {len(files)} files" if paths else "not present", where, size
 
 
-def contents(dataset: DataSet, paths: Sequence[Path]) -> Collection[Path]:
-    """The files of a data set on disk.
-
-    These are the paths, and for a data set that was put there by hand all that lies beside them.
-    """
+def contents(dataset: DataSet, paths: list[Path]) -> Iterable[Path]:
+    """The files of a data set on disk: those paths; if it was put there by hand, their folders."""
     if dataset.parts or dataset.name in fetchable():
         return paths
-    return {file for path in paths for file in path.parent.rglob("*") if file.is_file()}
+    return {path for found in paths for path in found.parent.rglob("*") if path.is_file()}
 
 
 if __name__ == "__main__":

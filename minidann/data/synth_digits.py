@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
 from minidann.data.augment import hats
 from minidann.data.mnist import Digits
@@ -302,13 +301,16 @@ def render(path):
 
 def count_holes(mask):
     """The holes in the ink of a bool (H, W), but for specks smaller than a sample of the distance field."""
-    return (
-        int((np.bincount(ndimage.label(~mask)[0].ravel())[1:] > FINE**2).sum()) - 1
-    )  # the ground around is none
+    from scipy import ndimage  # slow to import
+
+    sizes = np.bincount(ndimage.label(~mask)[0].ravel())[1:]
+    return int((sizes > FINE**2).sum()) - 1  # the ground around is none
 
 
 def largest_part(mask):
     """The largest connected part of a bool (H, W): a zero without the dot that some fonts put in it."""
+    from scipy import ndimage  # slow to import
+
     parts, count = ndimage.label(mask, np.ones((3, 3)))
     return parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]) if count > 1 else mask
 
@@ -327,6 +329,8 @@ class Glyphs:
     """
 
     def __init__(self, paths):
+        from scipy import ndimage  # slow to import
+
         masks = np.concatenate([render(path) for path in paths])
         self.fields = np.full((len(masks) + 1, CELL, CELL), -1, np.float32)
         for field, mask in zip(self.fields, masks, strict=False):
