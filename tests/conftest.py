@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from minidann import DANN, plain
-from minidann.data.mnist_m import TRAIN_FOLDER, TRAIN_PHOTOGRAPHS
+from minidann.data.photographs import TRAIN_FOLDER, TRAIN_PHOTOGRAPHS
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, Sequential, Sigmoid
 from minidann.runtime.arrays import to_device, to_host
 from minidann.runtime.device import why_no_gpu

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-Array = (
-    Any  # a numpy.ndarray, or a cupy.ndarray where CuPy is installed: the type of every array here
-)
+Array = Any
+"""The type hint of an array that numpy or cupy may own: no type stands for both.
+
+What is a numpy array wherever the code runs is an ``np.ndarray``.
+"""
 
 
 def array_module(x):
