@@ -29,7 +29,7 @@ import numpy as np
 
 from minidann.nn.layer import Layer
 from minidann.runtime.arrays import array_module, fused, to_device_of, to_host
-from minidann.runtime.threads import parallel_map
+from minidann.runtime.threads import all_cores, parallel_map
 
 BLOCK = (
     1 << 16
@@ -75,6 +75,7 @@ class Optimizer(ABC):
         self.t, self.state = 0, {}
         self._flatten()
 
+    @all_cores()
     def step(self):
         """Change every parameter in place by one step along its gradient.
 
