@@ -27,7 +27,7 @@ from minidann.nn import GradientReversal, Sequential
 from minidann.nn.batchnorm import adapt_batch_norm
 from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
 from minidann.runtime.arrays import array_module
-from minidann.runtime.threads import all_cores
+from minidann.runtime.threads import on_all_cores
 
 
 class Losses(NamedTuple):
@@ -70,7 +70,7 @@ class DANN:
             network.convert(function)
         return self
 
-    @all_cores()
+    @on_all_cores
     def compute_gradients(self, x_source, y_source, x_target, lam):
         """Set the gradients of all three networks for one joined batch.
 
@@ -100,14 +100,14 @@ class DANN:
         self.features.parameter_gradients(df)
         return Losses(L_y, L_d)
 
-    @all_cores()
+    @on_all_cores
     def compute_label_gradients(self, x, y):
         """Set the gradients of features and label head for L_y alone: training without adaptation."""
         L_y, df = self._label_loss(self.features.forward(x, train=True), y)
         self.features.parameter_gradients(df)
         return Losses(label=L_y)
 
-    @all_cores()
+    @on_all_cores
     def compute_domain_gradients(self, x_source, x_target, lam):
         """Set the gradients of features and domain head for L_d alone. At lam = -1 it is an ordinary domain classifier."""
         f = self._joint_features(x_source, x_target)
@@ -138,12 +138,12 @@ class DANN:
             self.domain_weight * dlogits
         )
 
-    @all_cores()
+    @on_all_cores
     def predict(self, x, batch_size=500):
         """The most probable class of each example: integers (N,)."""
         return self._batched(lambda part: self._label_logits(part).argmax(axis=1), x, batch_size)
 
-    @all_cores()
+    @on_all_cores
     def predict_domain(self, x, batch_size=500):
         """The more probable domain of each example, 0 source and 1 target: integers (N,)."""
         return self._batched(
@@ -152,12 +152,12 @@ class DANN:
             batch_size,
         )
 
-    @all_cores()
+    @on_all_cores
     def transform(self, x, batch_size=500):
         """The features f = G_f(x): (N, F)."""
         return self._batched(self.features.forward, x, batch_size)
 
-    @all_cores()
+    @on_all_cores
     def adapt_batch_norm(self, x):
         """Evaluate from now on with the batch-norm statistics of x (N, ...), examples of one domain; see :mod:`minidann.nn.batchnorm`."""
         f = adapt_batch_norm(self.features, x)

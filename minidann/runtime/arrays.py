@@ -33,8 +33,10 @@ def to_host(x):
 
 
 def to_device_of(x, array):
-    """The numpy ``array``, copied to the GPU if that is where ``x`` lives."""
-    return array if array_module(x) is np else to_device(array)
+    """Copy ``array`` to where ``x`` lives; one that is there already is returned as it is."""
+    if array_module(array) is array_module(x):
+        return array
+    return to_host(array) if array_module(x) is np else to_device(array)
 
 
 def synchronize(x):

@@ -1,20 +1,19 @@
 """NumPy's products come from a BLAS library, which has threads of its own: hold it to one.
 
-BLAS must keep to one thread *throughout* the work that ``runtime.threads`` splits: between two
+BLAS must keep to one thread *throughout* the work that ``runtime.threads`` splits. Between two
 products its own threads wait for the next one in a loop that keeps a core busy.
 
-The limit belongs to the whole process, so the first thread of the program that asks for it sets it,
-and the last one to leave lifts it.
+The limit belongs to the whole process: the first thread of the program that works on all cores sets
+it, and the last one to leave lifts it. Nothing is changed on import.
 """
 
 import itertools
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ctypes import c_int
 from functools import cache
 from threading import RLock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Library(NamedTuple):
@@ -26,61 +25,70 @@ class Library(NamedTuple):
 
 Counts = list[tuple[Library, int]]  # libraries, and the threads that each had
 
+lock = RLock()  # a signal handler may run anywhere, and may predict: the owner can take it again
+_inside = 0  # threads of the program that hold BLAS
+_allowed = 1  # threads that BLAS had before the first of them, the most of any library
+_before: Counts = []  # and those of each library
 
-class Blas:
-    """The BLAS libraries of this process, and the threads of the program that hold them.
 
-    Attributes
-    ----------
-    inside : int
-        How many threads hold BLAS.
+def hold() -> tuple[Counts, int, int]:
+    """Hold BLAS to one thread, also for the calling thread.
+
+    Returns
+    -------
+    own : list
+        What to give to ``release``.
     allowed : int
-        Threads that BLAS had before the first of them: the most of any library.
+        Threads that BLAS had before it was held.
+    inside : int
+        Threads of the program that hold it now.
     """
-
-    def __init__(self) -> None:
-        self.inside, self.allowed = 0, 1
-        self._before: Counts = []
-        # one that its owner may take again: a signal handler, which may run anywhere, may predict
-        self._lock = RLock()
-        if hasattr(os, "register_at_fork"):  # Windows cannot fork
-            os.register_at_fork(before=self._lock.acquire, after_in_parent=self._lock.release)
-
-    def hold(self) -> Counts:
-        """Hold BLAS to one thread for the calling thread too; returns what to give ``release``."""
-        with self._lock:
-            shared, separate = libraries()
-            own = _to_one(separate)
-            if not self.inside:
-                self._before = _to_one(shared)
-                self.allowed = max((n for _, n in own + self._before), default=1)
-            self.inside += 1
-            return own
-
-    def release(self, own: Counts) -> None:
-        """The calling thread is done; after the last one BLAS has its threads again."""
-        with self._lock:
-            self.inside -= 1
-            _restore(own)
-            if not self.inside:
-                _restore(self._before)
-
-    def threads(self) -> int:
-        """How many threads BLAS may use when no one holds it."""
-        with self._lock:
-            if self.inside:
-                return self.allowed
-            return max((library.get() for group in libraries() for library in group), default=1)
-
-    def after_fork_in_child(self, inside: bool) -> None:
-        """Of all threads only the one that forked lives on in the child; is it ``inside``?"""
-        if self.inside and not inside:
-            _restore(self._before)
-        self.inside = int(inside)
-        self._lock.release()
+    global _inside, _allowed, _before
+    with lock:
+        shared, separate = libraries()
+        own = _to_one(separate)
+        if not _inside:
+            _before = _to_one(shared)
+            _allowed = max((n for _, n in own + _before), default=1)
+        _inside += 1
+        return own, _allowed, _inside
 
 
-def _to_one(libraries: list[Library]) -> Counts:
+def release(own: Counts) -> None:
+    """The calling thread is done. After the last one BLAS has its threads again."""
+    global _inside
+    with lock:
+        _inside -= 1
+        _restore(own)
+        if not _inside:
+            _restore(_before)
+
+
+def threads() -> int:
+    """How many threads BLAS may use when no one holds it."""
+    with lock:
+        if _inside:
+            return _allowed
+        return max((library.get() for library in itertools.chain(*libraries())), default=1)
+
+
+def hold_in_helper() -> None:
+    """Hold BLAS to one thread in a new thread, which does nothing but help one that holds it."""
+    _to_one(libraries()[1])
+
+
+def after_fork_in_child(inside: bool) -> None:
+    """Of all threads only the one that forked lives on in the child; was it ``inside``?
+
+    The caller owns the lock.
+    """
+    global _inside
+    if _inside and not inside:
+        _restore(_before)
+    _inside = int(inside)
+
+
+def _to_one(libraries: Iterable[Library]) -> Counts:
     before = []
     for library in libraries:
         n = library.get()
@@ -99,10 +107,10 @@ def _restore(before: Counts) -> None:
 def libraries() -> tuple[list[Library], list[Library]]:
     """The BLAS libraries that the process had loaded at the first call, which takes 20 ms.
 
-    First those whose limit belongs to the process, then those where each thread has its own
-    (OpenMP), which it must set itself.
+    First those whose limit belongs to the process, then those where each thread of the program has
+    a limit of its own (OpenMP).
     """
-    from threadpoolctl import ThreadpoolController
+    from threadpoolctl import ThreadpoolController  # not needed before
 
     shared, separate = [], []
     for controller in ThreadpoolController().select(user_api="blas").lib_controllers:
@@ -110,16 +118,16 @@ def libraries() -> tuple[list[Library], list[Library]]:
         if openblas and controller.threading_layer == "openmp":
             separate.append(_library(controller))
         else:
-            shared.append((_openblas if openblas else _library)(controller))
+            shared.append((openblas and _openblas(controller)) or _library(controller))
     return shared, separate
 
 
-def _library(controller) -> Library:
+def _library(controller: Any) -> Library:
     return Library(lambda: controller.num_threads or 1, controller.set_num_threads)
 
 
-def _openblas(controller) -> Library:
-    """By its own functions: threadpoolctl lets but one thread of the program set the limit."""
+def _openblas(controller: Any) -> Library | None:
+    """By its own functions, since threadpoolctl lets only one thread of the program set them."""
     for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64")):
         with suppress(AttributeError):
             get, set_ = (
@@ -128,7 +136,4 @@ def _openblas(controller) -> Library:
             )
             set_.argtypes, set_.restype = (c_int,), None
             return Library(get, set_)
-    return _library(controller)
-
-
-blas = Blas()
+    return None

@@ -6,8 +6,7 @@ and give each thread some (``parallel_map``). The pieces are the same however ma
 are, and so is the result, to the last bit.
 
 This happens within ``all_cores``. The methods of a DANN and ``step`` of an optimizer enter it
-themselves. To enter takes less than a microsecond; BLAS is held, in three more, when the first
-piece of work comes that is large enough for threads, until the outermost context ends.
+themselves: it takes about 3 microseconds, and next to nothing inside another entry.
 
     from minidann import set_num_threads
     set_num_threads(1)               for all that begins after it
@@ -21,24 +20,22 @@ import ctypes
 import operator
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator, suppress
+from contextlib import AbstractContextManager, suppress
 from contextvars import copy_context
-from functools import cache, partial
+from functools import cache, partial, wraps
 from queue import SimpleQueue
 from threading import Thread, local
-from typing import Any
+from typing import ParamSpec, TypeVar
 
-import numpy as np
-
-from minidann.runtime.arrays import array_module
-from minidann.runtime.blas import blas, libraries
+from minidann.runtime import blas
 from minidann.runtime.errors import InputError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's numbers of these settings
-SMALL = 1 << 17  # multiplications of a product for which no BLAS wakes its threads
-LARGE = 1 << 24  # multiplications that are worth the handing over to another thread
+FEW = 256  # numbers in a batch on which an entry would take more time than threads could save
 PIECES = 4  # of a large product, or of a batch that is worked on block by block
 
+P = ParamSpec("P")
+Item, Result = TypeVar("Item"), TypeVar("Result")
 _wanted: int | None = None  # the number that set_num_threads was given
 
 
@@ -65,7 +62,8 @@ def set_num_threads(n: int | None) -> None:
             number = operator.index(n)
         if number is None or number < 1:
             raise InputError(
-                f"the number of threads is {n!r}; it must be an integer of at least 1, or None"
+                f"the number of threads is {n!r}; give an integer of at least 1, or None for as "
+                "many as BLAS may use"
             )
     _wanted = number
 
@@ -75,49 +73,68 @@ def get_num_threads() -> int:
     return _wanted or blas.threads()
 
 
-def all_cores() -> ContextDecorator:
+def all_cores() -> AbstractContextManager[None]:
     """A context in which ``parallel_map`` has all threads, and BLAS keeps to one.
 
-        with all_cores():            or, for a whole function, @all_cores()
-            ...
-
-    How many threads that are is settled once, at the first piece of work: ``get_num_threads()``,
-    shared with the other threads of the program that are at work at that moment. Where BLAS is held
-    to one thread already (``OPENBLAS_NUM_THREADS=1``, runs side by side) it is one, unless
-    ``set_num_threads`` asked for more.
+    How many threads that are, a thread of the program learns when it enters: ``get_num_threads()``,
+    shared with the others that are inside at that moment. Where BLAS is held to one thread already
+    (``OPENBLAS_NUM_THREADS=1``, runs side by side) it is one, unless ``set_num_threads`` asked for
+    more.
     """
     return _all_cores
 
 
-class _AllCores(ContextDecorator):
+class _AllCores:
     def __enter__(self) -> None:
-        _caller.depth += 1
+        caller = _caller
+        if not caller.depth:
+            keep_freed_memory()
+            caller.held, allowed, inside = blas.hold()
+            caller.threads = max(1, (_wanted or allowed) // inside)
+        caller.depth += 1
 
     def __exit__(self, *error: object) -> None:
         caller = _caller
         caller.depth -= 1
-        if caller.threads and not caller.depth:
-            caller.leave()
+        if not caller.depth:
+            caller.threads = 1
+            blas.release(caller.held)
 
 
-def parallel_map(function: Callable[[Any], Any], items: Sequence) -> list:
+def on_all_cores(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Let a function ``(self, x, ...)`` run within ``all_cores``, unless x is a few numbers.
+
+    With a few points in a batch, a step takes less than a tenth of a millisecond: an entry would be
+    five percent of it. A product that is large all the same, in a wide layer, enters by itself.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Result:
+        if len(args) > 1 and getattr(args[1], "size", FEW) < FEW:
+            return function(*args, **kwargs)
+        with _all_cores:
+            return function(*args, **kwargs)
+
+    return call
+
+
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """``[function(item) for item in items]``; each thread takes one run of the items.
 
     Outside ``all_cores`` there is one thread. What the caller has set for its context
     (``numpy.errstate``, ``minidann.plain``) holds in the others too.
     """
-    count = min(_threads(), len(items))
+    count = min(_caller.threads, len(items))
     if count < 2:
         return [function(item) for item in items]
     first, *others = (items[part] for part in slices(len(items), count))
-    answers = [
-        worker.start(function, run) for worker, run in zip(_caller.helpers(len(others)), others)
-    ]
+    helpers = _caller.helpers(len(others))
+    answers = [helper.start(function, run) for helper, run in zip(helpers, others)]
     try:
         results = [function(item) for item in first]  # to wake another takes some 15 microseconds
     finally:
-        waited_for = [answer.get() for answer in answers]  # after an error too: they use its arrays
-    for more, error in waited_for:
+        ended = [answer.get() for answer in answers]  # after an error too: they use its arrays
+    for more, error in ended:
         if error is not None:
             raise error
         results += more
@@ -126,7 +143,7 @@ def parallel_map(function: Callable[[Any], Any], items: Sequence) -> list:
 
 def thread_slices(n: int) -> list[slice]:
     """n rows cut into one slice for each thread, to be worked on by ``parallel_map``."""
-    return slices(n, _threads())
+    return slices(n, _caller.threads)
 
 
 def cache_blocks(n: int, row_bytes: int, block_bytes: int = 2 << 20) -> list[slice]:
@@ -144,25 +161,6 @@ def slices(n: int, count: int) -> list[slice]:
     return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
-def matmul(a, b):
-    """``a @ b`` for two matrices; a large product in pieces of rows or columns, for the threads.
-
-    The pieces are the same however many threads there are, and so is the result, to the last bit.
-    """
-    n, m = len(a), b.shape[1]
-    if a.size * m < SMALL or array_module(a) is not np:
-        return a @ b
-    y = np.empty((n, m), np.result_type(a, b))
-    pieces = PIECES if a.size * m >= LARGE else 1
-    if n > m:
-        parallel_map(lambda rows: np.matmul(a[rows], b, out=y[rows]), slices(n, pieces))
-    else:
-        parallel_map(
-            lambda columns: np.matmul(a, b[:, columns], out=y[:, columns]), slices(m, pieces)
-        )
-    return y
-
-
 @cache
 def keep_freed_memory() -> None:
     """Ask the C library (if it is glibc) to keep memory that is freed for the next step.
@@ -176,55 +174,11 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
-class _Caller(local):
-    """What belongs to one thread of the program.
-
-    Attributes
-    ----------
-    depth : int
-        Contexts of ``all_cores`` that it is inside of.
-    threads : int
-        That share its work, itself and its helpers; 0 as long as there was none.
-    """
-
-    def __init__(self) -> None:
-        self.depth, self.threads = 0, 0
-        self._held: list = []
-        self._workers: list[_Worker] = []
-
-    def begin(self) -> None:
-        """Hold BLAS, and settle on a number of threads."""
-        keep_freed_memory()
-        self._held = blas.hold()
-        self.threads = max(1, (_wanted or blas.allowed) // blas.inside)
-
-    def leave(self) -> None:
-        self.threads = 0
-        blas.release(self._held)
-
-    def helpers(self, n: int) -> list["_Worker"]:
-        """n threads that wait for work. They are kept for the next time."""
-        while len(self._workers) < n:
-            self._workers.append(_Worker())
-        return self._workers[:n]
-
-    def after_fork_in_child(self) -> None:
-        self._workers.clear()  # their threads did not come along
-
-
-def _threads() -> int:
-    """How many threads share the work of the calling one."""
-    caller = _caller
-    if caller.depth and not caller.threads:
-        caller.begin()
-    return caller.threads or 1
-
-
-class _Worker:
+class _Helper:
     """A thread that waits for work, as long as this object lives.
 
-    Half the cost of a thread of ``concurrent.futures``; and that one takes no more work once the
-    main thread has come to its end, even if other threads still train.
+    It costs half of what a thread of ``concurrent.futures`` does. And that one takes no more work
+    once the main thread has come to its end, even if another thread of the program still trains.
     """
 
     def __init__(self) -> None:
@@ -246,8 +200,7 @@ class _Worker:
 
 
 def _serve(tasks: SimpleQueue) -> None:
-    for library in libraries()[1]:
-        library.set(1)
+    blas.hold_in_helper()
     while (task := tasks.get()) is not None:
         task()
         del task  # or its arrays would live until the next one
@@ -260,13 +213,43 @@ def _answer(function: Callable, items: Sequence, answer: SimpleQueue) -> None:
         answer.put((None, error))
 
 
-def _after_fork_in_child() -> None:
-    _caller.after_fork_in_child()
-    blas.after_fork_in_child(_caller.threads > 0)
+class _Caller(local):
+    """What belongs to one thread of the program.
+
+    Attributes
+    ----------
+    depth : int
+        Contexts of ``all_cores`` that it is inside of.
+    threads : int
+        That share its work: itself and its helpers.
+    held : list
+        What it gives back to BLAS when it leaves.
+    """
+
+    def __init__(self) -> None:
+        self.depth, self.threads = 0, 1
+        self.held: blas.Counts = []
+        self._helpers: list[_Helper] = []
+
+    def helpers(self, n: int) -> list[_Helper]:
+        """n threads that wait for work. They are kept for the next time."""
+        while len(self._helpers) < n:
+            self._helpers.append(_Helper())
+        return self._helpers[:n]
+
+    def after_fork_in_child(self) -> None:
+        """The thread that forked is alone in the child; its helpers did not come along."""
+        self._helpers.clear()
+        blas.after_fork_in_child(self.depth > 0)
+        blas.lock.release()
 
 
 _all_cores, _caller = _AllCores(), _Caller()
 if hasattr(os, "register_at_fork"):  # Windows cannot fork
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=blas.lock.acquire,  # so that no other thread is half inside
+        after_in_parent=blas.lock.release,
+        after_in_child=_caller.after_fork_in_child,
+    )
 
 threads = all_cores  # the name of before, until no one uses it any more
