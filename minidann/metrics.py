@@ -1,6 +1,7 @@
 """How well a trained DANN does, on both questions it is asked."""
 
 from minidann.runtime.arrays import array_module, to_host
+from minidann.runtime.threads import on_all_cores
 
 
 def accuracy(predicted, labels):
@@ -8,6 +9,7 @@ def accuracy(predicted, labels):
     return float((predicted == labels).mean())
 
 
+@on_all_cores
 def predictions(dann, x, prepare=None, batch_size=500):
     """(classes, domains) that a DANN in evaluation mode predicts: two integer arrays (N,) in main memory.
 

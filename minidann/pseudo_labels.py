@@ -25,6 +25,7 @@ enough, goes back to French et al., *Self-ensembling for visual domain adaptatio
 from minidann.dann import DANN, Losses
 from minidann.nn.losses import class_balance, softmax_cross_entropy
 from minidann.runtime.arrays import array_module
+from minidann.runtime.threads import on_all_cores
 
 
 class PseudoLabelDANN(DANN):
@@ -41,6 +42,7 @@ class PseudoLabelDANN(DANN):
         super().__init__(features, label_head, domain_head)
         self.threshold = threshold
 
+    @on_all_cores
     def compute_gradients(self, x_source, y_source, x_target, lam):
         """As :meth:`minidann.dann.DANN.compute_gradients`, but for x_target, a pair of arrays (M, ...): the same target examples twice, x and x'."""
         x, x_bent = x_target
@@ -57,6 +59,7 @@ class PseudoLabelDANN(DANN):
         self.features.parameter_gradients(df + df_label)
         return Losses(L_y, L_d)
 
+    @on_all_cores
     def pseudo_labels(self, x):
         """The most probable class of each example, integers (M,), and whether its probability is above the threshold, bool (M,)."""
         z = self._label_logits(x)

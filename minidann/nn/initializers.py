@@ -12,7 +12,6 @@ shrink as 1 / fan_in.
 import math
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 
 def truncated_normal(rng, shape, sigma=0.1, bias=0.1):
@@ -21,6 +20,8 @@ def truncated_normal(rng, shape, sigma=0.1, bias=0.1):
     Drawn by inverting the distribution function: u uniform on [Phi(-2), Phi(2)], W =
     sigma Phi^-1(u).
     """
+    from scipy.special import ndtr, ndtri  # here: nothing else in nn needs SciPy
+
     uniform = rng.uniform(ndtr(-2.0), ndtr(2.0), shape)
     return _pair(sigma * ndtri(uniform), bias)
 
