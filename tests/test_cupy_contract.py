@@ -64,7 +64,7 @@ def signature(function):
 
 
 def unbacked(dtype, shape):
-    """An array of CuPy at an address with nothing behind it: only shape and dtype are asked of it."""
+    """An array of CuPy at an address with nothing behind it: only its shape and dtype are used."""
     memory = cupy.cuda.UnownedMemory(1 << 20, 1 << 30, None, 0)
     return cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(memory, 0))
 
