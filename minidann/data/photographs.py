@@ -11,7 +11,7 @@ import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -190,7 +190,9 @@ def refuse_unsafe(name: str, is_link: bool, path: Path) -> None:
         )
 
 
-def decode(content: bytes, name: PathLike, formats: Sequence[str] = ("JPEG", "PNG")) -> np.ndarray:
+def decode(
+    content: bytes, name: PathLike, formats: tuple[str, ...] = ("JPEG", "PNG")
+) -> np.ndarray:
     """The image in the bytes of a file, uint8 (H, W, 3). All readers of images use this function.
 
     Only the named formats are decoded, whatever the file is called: for an EPS Pillow would start
@@ -201,7 +203,7 @@ def decode(content: bytes, name: PathLike, formats: Sequence[str] = ("JPEG", "PN
     content : bytes
     name : path
         For the message.
-    formats : sequence of str
+    formats : tuple of str
         Pillow's names of the formats.
 
     Raises

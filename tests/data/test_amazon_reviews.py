@@ -1,4 +1,4 @@
-"""Amazon reviews: svmlight files, whole and damaged; and the published ones where they are at hand."""
+"""Amazon reviews: svmlight files, whole and damaged; the published ones where they are at hand."""
 
 import os
 
