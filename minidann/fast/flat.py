@@ -79,7 +79,7 @@ def begin_step(optimizer: Any) -> tuple["Flat", list]:
     if flat is None or not flat.holds(optimizer):
         # a layer was given other arrays since: another precision, device or optimizer
         flat = lay_flat(optimizer)
-    gradients = [optimizer._gradient(leaf, name) for leaf, name in optimizer._slots]
+    gradients = optimizer._gradients()
     optimizer.t += 1
     return flat, gradients
 

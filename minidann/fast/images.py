@@ -1,16 +1,14 @@
 """Images with a border, and all windows on them as one view: what the fast convolution and pooling share."""
 
-from typing import Any
-
 import numpy as np
 
-from minidann.runtime.arrays import array_module
+from minidann.runtime.arrays import Array, array_module
 
 Pair = tuple[int, int]  # (height, width), in pixels
 Border = tuple[Pair, Pair]  # ((top, bottom), (left, right)), in pixels
 
 
-def pad(x: Any, border: Border, value: float = 0) -> Any:
+def pad(x: Array, border: Border, value: float = 0) -> Array:
     """x (N, H, W, C) with a border of ``value``; x itself if there is none to add."""
     (top, bottom), (left, right) = border
     if not (top or bottom or left or right):
@@ -27,13 +25,13 @@ def pad(x: Any, border: Border, value: float = 0) -> Any:
     return padded
 
 
-def crop(padded: Any, border: Border) -> Any:
+def crop(padded: Array, border: Border) -> Array:
     """The inverse of ``pad``, as a view."""
     (top, bottom), (left, right) = border
     return padded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]
 
 
-def window_views(image: Any, window: Pair, stride: Pair) -> Any:
+def window_views(image: Array, window: Pair, stride: Pair) -> Array:
     """(N, H, W, C) with its border -> (N, OH, OW, KH, KW, C), a view: windows that overlap share memory."""
     n, h, w, c = image.shape
     step_n, step_h, step_w, step_c = image.strides

@@ -9,18 +9,17 @@ MEASURED
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from minidann.runtime.arrays import array_module, fused
+from minidann.runtime.arrays import Array, array_module, fused
 from minidann.runtime.threads import cache_blocks, parallel_map
 
 
 class BatchNorm:
     """The twin of :class:`minidann.nn.BatchNorm`."""
 
-    def forward(self, x: Any, train: bool = False) -> Any:
+    def forward(self, x: Array, train: bool = False) -> Array:
         self._train = train
         x_parts = self._split(x, train)  # (P, m, C)
         if train:
@@ -35,7 +34,7 @@ class BatchNorm:
         gamma, beta = (self.params[name].reshape(1, 1, -1) for name in ("gamma", "beta"))
         return blockwise(scale_and_shift, self._xhat, gamma, beta).reshape(x.shape)
 
-    def backward(self, dy: Any) -> Any:
+    def backward(self, dy: Array) -> Array:
         dy_parts = dy.reshape(self._xhat.shape)
         dbeta = total(identity, dy_parts)  # (P, 1, C): of each part
         dgamma = total(product, dy_parts, self._xhat)
@@ -84,7 +83,7 @@ def input_gradient(dy, xhat, mean_dy, mean_dy_xhat, slope):
     return slope * (dy - mean_dy - xhat * mean_dy_xhat)
 
 
-def total(function: Callable, x: Any, *others: Any) -> Any:
+def total(function: Callable, x: Array, *others: Array) -> Array:
     """The sum over m of function(x, *others), for x (P, m, C) and others (P, m, C) or (P, 1, C): (P, 1, C)."""
     if array_module(x) is not np:
         return function(x, *others).sum(axis=1, keepdims=True)
@@ -98,7 +97,7 @@ def total(function: Callable, x: Any, *others: Any) -> Any:
     return sum(parallel_map(work, row_blocks(x)))
 
 
-def blockwise(function: Callable, x: Any, *others: Any) -> Any:
+def blockwise(function: Callable, x: Array, *others: Array) -> Array:
     """function(x, *others), element by element, for x (P, m, C) and others (P, m, C) or (P, 1, C): (P, m, C)."""
     if array_module(x) is not np:
         return function(x, *others)
@@ -113,7 +112,7 @@ def blockwise(function: Callable, x: Any, *others: Any) -> Any:
     return y
 
 
-def row_blocks(x: Any) -> list[slice]:
+def row_blocks(x: Array) -> list[slice]:
     """Small slices of the m rows: what is computed from one stays in the cache."""
     p, m, c = x.shape
     return cache_blocks(m, p * c * x.itemsize, 1 << 18)

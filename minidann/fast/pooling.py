@@ -10,19 +10,18 @@ MEASURED
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from minidann.fast.images import crop, pad, window_views
-from minidann.runtime.arrays import array_module, fused
+from minidann.runtime.arrays import Array, array_module, fused
 from minidann.runtime.threads import cache_blocks, parallel_map
 
 
 class MaxPool2D:
     """The twin of :class:`minidann.nn.MaxPool2D`."""
 
-    def forward(self, x: Any, train: bool = False) -> Any:
+    def forward(self, x: Array, train: bool = False) -> Array:
         xp = array_module(x)
         self._x, self._border = x, self.border(x)
         bordered = [n + sum(amounts) for n, amounts in zip(x.shape[1:3], self._border)]
@@ -40,7 +39,7 @@ class MaxPool2D:
         parallel_map(maximum, image_blocks(x))
         return self._y
 
-    def backward(self, dy: Any) -> Any:
+    def backward(self, dy: Array) -> Array:
         xp = array_module(dy)
         dx = xp.empty(self._x.shape, dtype=dy.dtype)
         tiled = (
@@ -70,12 +69,12 @@ class MaxPool2D:
         return dx
 
 
-def image_blocks(x: Any) -> list[slice]:
+def image_blocks(x: Array) -> list[slice]:
     """Slices over the batch: small ones on a CPU, for its cache; on a GPU, one."""
     return cache_blocks(len(x), x[:1].nbytes) if array_module(x) is np else [slice(0, len(x))]
 
 
-def pixels(image: Any, window: tuple[int, int], stride: tuple[int, int]) -> Iterator[Any]:
+def pixels(image: Array, window: tuple[int, int], stride: tuple[int, int]) -> Iterator[Array]:
     """Pixel (i, j) of every window at once, for each (i, j) in reading order: views (N, OH, OW, C)."""
     views = window_views(image, window, stride)
     return (views[:, :, :, i, j] for i in range(window[0]) for j in range(window[1]))

@@ -9,11 +9,9 @@ On one core it is the lesson's own product and takes the same time; with two cor
 Dense layer of the large network (8192 x 3072) takes about half.
 """
 
-from typing import Any
-
 import numpy as np
 
-from minidann.runtime.arrays import array_module
+from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import PIECES, all_cores, parallel_map, slices
 
 MEDIUM = 1 << 17  # multiplications for which BLAS would not wake its own threads
@@ -23,20 +21,20 @@ LARGE = 1 << 24  # multiplications that are worth handing over to another thread
 class Dense:
     """The twin of :class:`minidann.nn.Dense`."""
 
-    def forward(self, x: Any, train: bool = False) -> Any:
+    def forward(self, x: Array, train: bool = False) -> Array:
         self._x = x
         return matmul(x, self.params["W"]) + self.params["b"]  # (N, D) @ (D, M)
 
-    def backward(self, dy: Any) -> Any:
+    def backward(self, dy: Array) -> Array:
         self.parameter_gradients(dy)
         return matmul(dy, self.params["W"].T)  # (N, M) @ (M, D)
 
-    def parameter_gradients(self, dy: Any) -> None:
+    def parameter_gradients(self, dy: Array) -> None:
         self.grads["W"] = matmul(self._x.T, dy)  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)
 
 
-def matmul(a: Any, b: Any) -> Any:
+def matmul(a: Array, b: Array) -> Array:
     """``a @ b`` for two matrices, a large one in pieces of some rows or columns."""
     n, m = len(a), b.shape[1]
     multiplications = a.size * m

@@ -21,12 +21,11 @@ its windows take at most GPU_BLOCK_BYTES.
 
 import threading
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from minidann.fast.images import Border, Pair, crop, pad, window_views
-from minidann.runtime.arrays import array_module
+from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import cache_blocks, parallel_map
 
 BLOCK_BYTES = 4 << 20  # windows unfolded at a time
@@ -47,12 +46,12 @@ class WindowedConvolution:
     def __init__(self, stride: Pair, border: Border):
         self._stride, self._border = stride, border
 
-    def forward(self, x: Any, w: Any, b: Any) -> Any:
+    def forward(self, x: Array, w: Array, b: Array) -> Array:
         """y (N, OH, OW, M) for x (N, H, W, C), w (KH, KW, C, M) and b (M,)."""
         self._w, self._padded = w, pad(x, self._border)
         return correlate(self._padded, w, self._stride, b)
 
-    def gradients(self, dy: Any, with_input: bool = True) -> tuple[Any, Any, Any]:
+    def gradients(self, dy: Array, with_input: bool = True) -> tuple[Array, Array, Array]:
         """(dx, dw, db) for dy of the last forward; dx is None without ``with_input``."""
         dw, db = self._parameter_gradients(dy)
         return self._input_gradient(dy) if with_input else None, dw, db
@@ -94,7 +93,7 @@ class WindowedConvolution:
         return image
 
 
-def correlate(padded: Any, w: Any, stride: Pair, b: Any) -> Any:
+def correlate(padded: Array, w: Array, stride: Pair, b: Array) -> Array:
     """im2col and one matrix product, block by block: (N, H, W, C) with its border -> (N, OH, OW, M)."""
     xp = array_module(padded)
     matrix = xp.concatenate([w.reshape(-1, w.shape[3]), b[None]])  # (KH KW C + 1, M)
@@ -109,7 +108,7 @@ def correlate(padded: Any, w: Any, stride: Pair, b: Any) -> Any:
     return y
 
 
-def window_blocks(y: Any, w: Any) -> list[slice]:
+def window_blocks(y: Array, w: Array) -> list[slice]:
     """Slices over the batch such that the windows of one of them take at most BLOCK_BYTES, or GPU_BLOCK_BYTES."""
     image_bytes = prod(y.shape[1:3]) * prod(w.shape[:3]) * y.dtype.itemsize
     return cache_blocks(
@@ -117,7 +116,7 @@ def window_blocks(y: Any, w: Any) -> list[slice]:
     )
 
 
-def unfold(padded: Any, kernel: Pair, stride: Pair) -> Any:
+def unfold(padded: Array, kernel: Pair, stride: Pair) -> Array:
     """im2col and a column of ones, whose weights are the biases: (N OH OW, KH KW C + 1).
 
     It is written into this thread's buffer, made once and used again for every block, layer and
@@ -131,7 +130,7 @@ def unfold(padded: Any, kernel: Pair, stride: Pair) -> Any:
     return unfolded
 
 
-def scratch(like: Any, size: int) -> Any:
+def scratch(like: Array, size: int) -> Array:
     """Room for so many numbers in this thread's buffer, where ``like`` lives and in its precision."""
     buffer = getattr(_scratch, "buffer", None)
     if (

@@ -1,6 +1,6 @@
 """Batch normalisation: every channel of the batch is brought to mean 0 and variance 1.
 
-    mu = mean(x)     var = mean((x - mu)^2)     over all axes but the channel: m values each
+    mu = mean(x)     var = mean((x - mu)^2)     of each channel, over its m values
     xhat = (x - mu) / sigma                     sigma = sqrt(var + epsilon)
     y = gamma xhat + beta                       gamma, beta (C,)
 
@@ -36,12 +36,10 @@ Source: Ioffe & Szegedy, Batch Normalization (2015); the backward pass is their 
 (2017), for the last (AdaBN).
 """
 
-from typing import Any
-
 import numpy as np
 
 from minidann.nn.layer import Layer
-from minidann.runtime.arrays import array_module
+from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.twins import fast_twin
 
 
@@ -81,7 +79,7 @@ class BatchNorm(Layer):
         self.params = {"gamma": ones, "beta": zeros}
         self.state = {"mean": zeros.copy(), "var": ones.copy()}
 
-    def forward(self, x: Any, train: bool = False) -> Any:
+    def forward(self, x: Array, train: bool = False) -> Array:
         self._train = train
         x_parts = self._split(x, train)  # (P, m, C)
         if train:
@@ -95,18 +93,19 @@ class BatchNorm(Layer):
         y = self.params["gamma"] * self._xhat + self.params["beta"]
         return y.reshape(x.shape)
 
-    def backward(self, dy: Any) -> Any:
-        dy_parts, xhat = dy.reshape(self._xhat.shape), self._xhat  # (P, m, C)
-        self.grads["gamma"] = (dy_parts * xhat).sum(axis=(0, 1))
-        self.grads["beta"] = dy_parts.sum(axis=(0, 1))
-        dx = dxhat = self.params["gamma"] * dy_parts
+    def backward(self, dy: Array) -> Array:
+        shape, xhat = dy.shape, self._xhat
+        dy = dy.reshape(xhat.shape)  # (P, m, C)
+        self.grads["gamma"] = (dy * xhat).sum(axis=(0, 1))
+        self.grads["beta"] = dy.sum(axis=(0, 1))
+        dx = dxhat = self.params["gamma"] * dy
         if self._train:
             mean, along = (a.mean(axis=1, keepdims=True) for a in (dxhat, dxhat * xhat))
             dx = dxhat - mean - xhat * along
-        return (dx / self._sigma).reshape(dy.shape)
+        return (dx / self._sigma).reshape(shape)
 
-    def _split(self, x: Any, train: bool) -> Any:
-        """(N, ..., C) -> (P, m, C): each part with all its values of a channel in one axis."""
+    def _split(self, x: Array, train: bool) -> Array:
+        """(N, ..., C) -> (P, m, C): in each part, m values of every channel."""
         parts = self.domains if train else 1
         if len(x) % parts:
             raise ValueError(
@@ -115,7 +114,7 @@ class BatchNorm(Layer):
             )
         return x.reshape(parts, -1, x.shape[-1])
 
-    def _track(self, mu: Any, var: Any) -> None:
+    def _track(self, mu: Array, var: Array) -> None:
         """Move the running statistics towards those of this batch."""
         for name, batch in (("mean", mu), ("var", var)):
             running, batch = self.state[name], batch.mean(axis=(0, 1))  # (C,)
@@ -123,8 +122,8 @@ class BatchNorm(Layer):
             self.state[name] = moved.astype(running.dtype)
 
 
-def adapt_batch_norm(network: Layer, x: Any) -> Any:
-    """Make the running statistics of every BatchNorm in a network those of the examples x.
+def adapt_batch_norm(network: Layer, x: Array) -> Array:
+    """Make the running statistics of every BatchNorm in a network those of x.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
-"""Convolution (as in all deep learning: cross-correlation) of images, as a matrix product.
+"""Convolution of images (as everywhere in deep learning: cross-correlation).
 
     y[n, u, v, m] = b[m] + sum_{i, j, c} x[n, s u + i, s v + j, c] W[i, j, c, m]
 
-    x (N, H, W, C) with its border   W (KH, KW, C, M)   b (M,)   y (N, OH, OW, M)   stride s
+    x (N, H, W, C) with its border      W (KH, KW, C, M)      b (M,)
+    y (N, OH, OW, M)                    stride s
 
 Write each window of the image as one row, KH KW C numbers long ("im2col"). Then the sum
 over (i, j, c) is one matrix product, and the layer is a Dense layer on windows:
@@ -25,7 +26,6 @@ processing (2006).
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from minidann.nn import windows
 from minidann.nn.initializers import he_normal
 from minidann.nn.layer import Layer
 from minidann.nn.windows import Border, Pair
-from minidann.runtime.arrays import array_module
+from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.twins import fast_twin
 
 
@@ -72,11 +72,11 @@ class Conv2D(Layer):
         shape = (*self.kernel, in_channels, out_channels)
         self.params["W"], self.params["b"] = init(rng, shape)
 
-    def border(self, x: Any) -> Border:
+    def border(self, x: Array) -> Border:
         """((top, bottom), (left, right)) pixels of zeros that images x get."""
         return windows.border(self.padding, x.shape[1:3], self.kernel, self.stride)
 
-    def forward(self, x: Any, train: bool = False) -> Any:
+    def forward(self, x: Array, train: bool = False) -> Array:
         W, b = self.params["W"], self.params["b"]
         self._border = self.border(x)
         padded = windows.pad(x, self._border)
@@ -86,21 +86,21 @@ class Conv2D(Layer):
         out = windows.count(self._shape[1:3], self.kernel, self.stride)
         return y.reshape(len(x), *out, -1)
 
-    def backward(self, dy: Any) -> Any:
+    def backward(self, dy: Array) -> Array:
         self.parameter_gradients(dy)
         W, M = self.params["W"], dy.shape[3]
         dcolumns = dy.reshape(-1, M) @ W.reshape(-1, M).T  # (N OH OW, KH KW C)
         dpadded = col2im(dcolumns, self._shape, self.kernel, self.stride)
         return windows.crop(dpadded, self._border)
 
-    def parameter_gradients(self, dy: Any) -> None:
+    def parameter_gradients(self, dy: Array) -> None:
         dy = dy.reshape(-1, dy.shape[3])  # (N OH OW, M)
         dW = self._columns.T @ dy  # (KH KW C, N OH OW) @ (N OH OW, M)
         self.grads["W"] = dW.reshape(self.params["W"].shape)
         self.grads["b"] = dy.sum(axis=0)
 
 
-def im2col(padded: Any, kernel: Pair, stride: Pair) -> Any:
+def im2col(padded: Array, kernel: Pair, stride: Pair) -> Array:
     """Every window of every image as one row: (N, H, W, C) -> (N OH OW, KH KW C).
 
     ``kernel`` and ``stride`` are (height, width) in pixels.
@@ -110,7 +110,7 @@ def im2col(padded: Any, kernel: Pair, stride: Pair) -> Any:
     return columns.reshape(-1, len(pixels) * padded.shape[3])
 
 
-def col2im(columns: Any, shape: tuple, kernel: Pair, stride: Pair) -> Any:
+def col2im(columns: Array, shape: tuple, kernel: Pair, stride: Pair) -> Array:
     """The adjoint of im2col: every row is added back to where its window came from.
 
     (N OH OW, KH KW C) -> ``shape`` = (N, H, W, C), the image with its border.

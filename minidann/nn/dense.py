@@ -14,12 +14,12 @@ of the two that is. Source: the chain rule; e.g. Goodfellow et al., Deep Learnin
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from minidann.nn.initializers import he_normal
 from minidann.nn.layer import Layer
+from minidann.runtime.arrays import Array
 from minidann.runtime.twins import fast_twin
 
 
@@ -48,14 +48,14 @@ class Dense(Layer):
         super().__init__()
         self.params["W"], self.params["b"] = init(rng, (in_features, out_features))
 
-    def forward(self, x: Any, train: bool = False) -> Any:
+    def forward(self, x: Array, train: bool = False) -> Array:
         self._x = x
         return x @ self.params["W"] + self.params["b"]  # (N, D) @ (D, M)
 
-    def backward(self, dy: Any) -> Any:
+    def backward(self, dy: Array) -> Array:
         self.parameter_gradients(dy)
         return dy @ self.params["W"].T  # (N, M) @ (M, D)
 
-    def parameter_gradients(self, dy: Any) -> None:
+    def parameter_gradients(self, dy: Array) -> None:
         self.grads["W"] = self._x.T @ dy  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)

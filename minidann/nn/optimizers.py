@@ -1,13 +1,16 @@
 """Optimizers: how a gradient g changes a parameter theta.
 
-    SGD with momentum      v <- momentum v + g                    theta <- theta - mu v
+    SGD with momentum      v <- momentum v + g
+                           theta <- theta - mu v
 
     Adam                   m <- beta1 m + (1 - beta1) g           a running mean of g
                            s <- beta2 s + (1 - beta2) g^2         and of its square
+                           mhat = m / (1 - beta1^t)               at step t = 1, 2, ...
+                           shat = s / (1 - beta2^t)
                            theta <- theta - mu mhat / (sqrt(shat) + epsilon)
-                           mhat = m / (1 - beta1^t)   shat = s / (1 - beta2^t)   at step t = 1, 2, ...
 
-    L2 weight decay        g <- g + weight_decay W                for weights W, never for biases or batch-norm
+    L2 weight decay        g <- g + weight_decay W                for weights W, never
+                                                      for biases or batch-norm
 
 theta, g, v, m and s of one parameter have the same shape, and every number moves by
 itself.
@@ -23,10 +26,9 @@ Kingma & Ba, Adam (2015), algorithm 1, whose v is s here.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
 
 from minidann.nn.layer import Layer
-from minidann.runtime.arrays import array_module, to_device_of
+from minidann.runtime.arrays import Array, array_module, to_device_of
 from minidann.runtime.twins import fast_twin
 
 
@@ -80,7 +82,7 @@ class Optimizer(ABC):
         RuntimeError
             If a layer has no gradient yet.
         """
-        gradients = [self._gradient(leaf, name) for leaf, name in self._slots]
+        gradients = self._gradients()
         self.t += 1
         for i, ((leaf, name), g) in enumerate(zip(self._slots, gradients)):
             theta = leaf.params[name]
@@ -89,8 +91,8 @@ class Optimizer(ABC):
             self._update(theta, g, *(self._recall(kind, i) for kind in self.memory))
 
     @abstractmethod
-    def _update(self, theta: Any, g: Any, *memory: Any) -> None:
-        """Change one parameter and what is remembered of it, in place, for its gradient g."""
+    def _update(self, theta: Array, g: Array, *memory: Array) -> None:
+        """Change one parameter and its memory, in place, for its gradient g."""
 
     def _allocate(self) -> None:
         """The memory begins at zero."""
@@ -99,8 +101,8 @@ class Optimizer(ABC):
                 theta = leaf.params[name]
                 self.state[f"{kind}.{i}"] = array_module(theta).zeros_like(theta)
 
-    def _recall(self, kind: str, i: int) -> Any:
-        """The memory of parameter number i, where that lives now and in its precision."""
+    def _recall(self, kind: str, i: int) -> Array:
+        """The memory of parameter i, where that lives now and in its precision."""
         (leaf, name), key = self._slots[i], f"{kind}.{i}"
         theta = leaf.params[name]
         array = to_device_of(theta, self.state[key])
@@ -110,19 +112,20 @@ class Optimizer(ABC):
     def _refuse_mixed_precision(self) -> None:
         dtypes = sorted({str(leaf.params[name].dtype) for leaf, name in self._slots})
         if len(dtypes) != 1:
+            found = ", ".join(dtypes) or "none: there are none"
             raise ValueError(
-                f"the parameters are of precision {', '.join(dtypes) or 'none: there are none'}"
-                "; give networks with some, all of one precision"
+                f"the parameters are of precision {found}; give networks with some, "
+                "all of one precision"
             )
 
-    @staticmethod
-    def _gradient(leaf: Layer, name: str) -> Any:
-        if name not in leaf.grads:
-            raise RuntimeError(
-                f"{type(leaf).__name__} has no gradient for {name} yet: call backward "
-                "before step"
-            )
-        return leaf.grads[name]
+    def _gradients(self) -> list:
+        for leaf, name in self._slots:
+            if name not in leaf.grads:
+                raise RuntimeError(
+                    f"{type(leaf).__name__} has no gradient for {name} yet: call "
+                    "backward before step"
+                )
+        return [leaf.grads[name] for leaf, name in self._slots]
 
 
 @fast_twin
@@ -141,7 +144,7 @@ class SGD(Optimizer):
         self.momentum = momentum
         super().__init__(networks, learning_rate, weight_decay)
 
-    def _update(self, theta: Any, g: Any, velocity: Any) -> None:
+    def _update(self, theta: Array, g: Array, velocity: Array) -> None:
         velocity *= self.momentum
         velocity += g
         theta -= self.learning_rate * velocity
@@ -165,19 +168,19 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         super().__init__(networks, learning_rate, weight_decay)
 
-    def _update(self, theta: Any, g: Any, mean: Any, square: Any) -> None:
+    def _update(self, theta: Array, g: Array, mean: Array, square: Array) -> None:
         mean += (1 - self.beta1) * (g - mean)
         square += (1 - self.beta2) * (g * g - square)
         mean_hat = mean / (1 - self.beta1**self.t)
         square_hat = square / (1 - self.beta2**self.t)
-        root = array_module(theta).sqrt(square_hat)
-        theta -= self.learning_rate * mean_hat / (root + self.epsilon)
+        xp = array_module(theta)
+        theta -= self.learning_rate * mean_hat / (xp.sqrt(square_hat) + self.epsilon)
 
 
 class WeightAverage:
-    """The mean of the weights over many steps, which stands still where the last step's weights still swing.
+    """The mean of the weights over many steps: it stands still where they still swing.
 
-    theta_bar <- theta_bar + (theta - theta_bar) / k       at the k-th call of ``update``
+    theta_bar <- theta_bar + (theta - theta_bar) / k       at the k-th ``update``
 
     Make it when the networks are where they will be trained, as the optimizer.
 
@@ -211,6 +214,6 @@ class WeightAverage:
         for name, theta in self._weights().items():
             theta[...] = self.state[name]
 
-    def _weights(self) -> dict[str, Any]:
+    def _weights(self) -> dict[str, Array]:
         weights = (theta for leaf in self._leaves for theta in leaf.params.values())
         return {f"mean.{i}": theta for i, theta in enumerate(weights)}

@@ -1,4 +1,4 @@
-"""Max pooling: each window of an image is replaced by its largest pixel, channel by channel.
+"""Max pooling: the largest pixel of each window of an image, channel by channel.
 
     y[n, u, v, c] = max_{i, j} x[n, s u + i, s v + j, c]        i < KH, j < KW
 
@@ -16,14 +16,13 @@ received. The border is -infinity, so that it never wins.
 """
 
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 
 from minidann.nn import windows
 from minidann.nn.layer import Layer
 from minidann.nn.windows import Border, Pair
-from minidann.runtime.arrays import array_module
+from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.twins import fast_twin
 
 
@@ -60,11 +59,11 @@ class MaxPool2D(Layer):
                 "window could lie in the border altogether"
             )
 
-    def border(self, x: Any) -> Border:
+    def border(self, x: Array) -> Border:
         """((top, bottom), (left, right)) pixels of -infinity that images x get."""
         return windows.border(self.padding, x.shape[1:3], self.window, self.stride)
 
-    def forward(self, x: Any, train: bool = False) -> Any:
+    def forward(self, x: Array, train: bool = False) -> Array:
         self._border = self.border(x)
         padded = windows.pad(x, self._border, value=-np.inf)
         self._shape = padded.shape
@@ -73,7 +72,7 @@ class MaxPool2D(Layer):
         self._winner = pixels.argmax(axis=0)  # (N, OH, OW, C): the first, if several
         return pixels.max(axis=0)
 
-    def backward(self, dy: Any) -> Any:
+    def backward(self, dy: Array) -> Array:
         dpadded = array_module(dy).zeros(self._shape, dy.dtype)
         dpixels = windows.pixels(dpadded, self.window, self.stride)
         for k, dpixel in enumerate(dpixels):

@@ -8,14 +8,13 @@ of it fits
 Padding is said in one of three ways, as in TensorFlow and PyTorch:
 
     "valid"   p = 0: only windows that lie wholly inside
-    "same"    ceil(n / s) windows; an odd number of border pixels puts the extra one after
+    "same"    ceil(n / s) windows; if the border is odd, the extra pixel comes after
     int p     p pixels on every side
 """
 
 from numbers import Integral
-from typing import Any
 
-from minidann.runtime.arrays import array_module
+from minidann.runtime.arrays import Array, array_module
 
 Pair = tuple[int, int]  # (height, width), in pixels
 Border = tuple[Pair, Pair]  # ((top, bottom), (left, right)), in pixels
@@ -65,7 +64,7 @@ def count(image: Pair, window: Pair, stride: Pair) -> Pair:
     return tuple((n - k) // s + 1 for n, k, s in zip(image, window, stride))
 
 
-def pixels(image: Any, window: Pair, stride: Pair) -> list:
+def pixels(image: Array, window: Pair, stride: Pair) -> list:
     """Pixel (i, j) of every window at once, for each (i, j) in reading order.
 
     For an image (N, H, W, C) that has its border: KH KW views of it, (N, OH, OW, C).
@@ -78,7 +77,7 @@ def pixels(image: Any, window: Pair, stride: Pair) -> list:
     ]
 
 
-def pad(x: Any, border: Border, value: float = 0) -> Any:
+def pad(x: Array, border: Border, value: float = 0) -> Array:
     """x (N, H, W, C) with a border of ``value``; x itself if there is none to add."""
     (top, bottom), (left, right) = border
     if not (top or bottom or left or right):
@@ -91,7 +90,7 @@ def pad(x: Any, border: Border, value: float = 0) -> Any:
     return padded
 
 
-def crop(padded: Any, border: Border) -> Any:
+def crop(padded: Array, border: Border) -> Array:
     """The inverse of ``pad``, as a view."""
     (top, bottom), (left, right) = border
     return padded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]

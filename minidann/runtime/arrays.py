@@ -9,8 +9,11 @@ the same lines run on both. Nothing converts between the two by itself: call
 import platform
 import sys
 from functools import wraps
+from typing import Any
 
 import numpy as np
+
+Array = Any  # a numpy.ndarray, or a cupy.ndarray where CuPy is installed: the type of every array here
 
 
 def array_module(x):
