@@ -39,14 +39,10 @@ from minidann.nn import (
     MaxPool2D,
     ReLU,
     Sigmoid,
-    batchnorm,
-    conv,
     losses,
-    optimizers,
-    pool,
 )
 from minidann.nn.activations import sigmoid
-from minidann.nn.optimizers import Adam
+from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import learning_rate, reversal_strength
 from minidann.train import fit
 
@@ -241,22 +237,21 @@ LAYERS = (
         (
             pair(
                 FORWARD,
-                r"$X = \mathrm{im2col}(x)$, a window a row, with a 1",
-                (Conv2D.parameter_gradients, "columns ="),
+                r"$X = \mathrm{im2col}(x)$, a window a row",
+                (Conv2D.forward, "self._columns ="),
             ),
-            pair(
-                FORWARD, r"$y = X\,W$, the last row of $W$ being $b$", (conv.correlate, "xp.matmul")
-            ),
+            pair(FORWARD, r"$y = X\,W + b$", (Conv2D.forward, "y =")),
             pair(
                 BACKWARD,
-                r"$dW = X^T dy$, the last row being $db$",
-                (Conv2D.parameter_gradients, "return xp.matmul"),
+                r"$dW = X^T dy \qquad db = \Sigma\,dy$",
+                (Conv2D.parameter_gradients, "dW ="),
+                (Conv2D.parameter_gradients, 'self.grads["b"]'),
             ),
             pair(BACKWARD, r"$dX = dy\,W^T$", (Conv2D.backward, "dcolumns =")),
             pair(
                 BACKWARD,
                 r"$dx = \mathrm{col2im}(dX)$: windows add up",
-                (Conv2D.backward, "return windows.crop"),
+                (Conv2D.backward, "dpadded ="),
             ),
         ),
     ),
@@ -266,12 +261,12 @@ LAYERS = (
             pair(
                 FORWARD,
                 r"$y_{uv} = \mathrm{max}_{i,j}\ x_{su+i,\,sv+j}$",
-                (MaxPool2D.forward, "xp.maximum"),
+                (MaxPool2D.forward, "return"),
             ),
             pair(
                 BACKWARD,
                 r"$dx = dy$ at the first maximum, else 0",
-                (pool.claim, "won ="),
+                (MaxPool2D.forward, "self._winner ="),
                 (MaxPool2D.backward, "dpixel +="),
             ),
         ),
@@ -281,25 +276,27 @@ LAYERS = (
         (
             pair(
                 FORWARD,
-                r"$1/\sigma = 1/\sqrt{\mathrm{var}(x) + \epsilon}$, per channel",
-                (BatchNorm.forward, "self._per_sigma ="),
+                r"$\sigma = \sqrt{\mathrm{var}(x) + \epsilon}$, per channel",
+                (BatchNorm.forward, "self._sigma ="),
             ),
             pair(
                 FORWARD,
                 r"$\hat x = (x - \bar x)\,/\,\sigma \qquad y = \gamma\,\hat x + \beta$",
-                (batchnorm.normalize, "return"),
-                (batchnorm.scale_and_shift, "return"),
+                (BatchNorm.forward, "self._xhat ="),
+                (BatchNorm.forward, "y ="),
             ),
             pair(
                 BACKWARD,
                 r"$d\beta = \Sigma\,dy \qquad d\gamma = \Sigma\,dy\,\hat x$",
-                (BatchNorm.backward, "dbeta, dgamma ="),
+                (BatchNorm.backward, 'self.grads["beta"]'),
+                (BatchNorm.backward, 'self.grads["gamma"]'),
             ),
+            pair(BACKWARD, r"$d\hat x = \gamma\,dy$", (BatchNorm.backward, "dx = dxhat =")),
             pair(
                 BACKWARD,
-                r"$dx = (\gamma/\sigma)\,(dy - \mathrm{mean}\,dy - \hat x\,\mathrm{mean}(dy\,\hat x))$",
-                (BatchNorm.backward, "slope ="),
-                (batchnorm.input_gradient, "return"),
+                r"$dx = (d\hat x - \mathrm{mean}\,d\hat x - \hat x\,\mathrm{mean}(d\hat x\,\hat x))\,/\,\sigma$",
+                (BatchNorm.backward, "dx = dxhat - mean"),
+                (BatchNorm.backward, "return"),
             ),
         ),
     ),
@@ -335,14 +332,10 @@ TRAINING = (
             pair(
                 PLAIN,
                 r"$v \leftarrow \mathrm{momentum}\ v + g$",
-                (optimizers.momentum_update, "v *="),
-                (optimizers.momentum_update, "v +="),
+                (SGD._update, "velocity *="),
+                (SGD._update, "velocity +="),
             ),
-            pair(
-                PLAIN,
-                r"$\theta \leftarrow \theta - \mu\,v$",
-                (optimizers.momentum_update, "theta -="),
-            ),
+            pair(PLAIN, r"$\theta \leftarrow \theta - \mu\,v$", (SGD._update, "theta -=")),
         ),
     ),
     Group(
@@ -351,22 +344,23 @@ TRAINING = (
             pair(
                 PLAIN,
                 r"$m \leftarrow \beta_1\,m + (1 - \beta_1)\,g$",
-                (optimizers.adam_update, "m +="),
+                (Adam._update, "mean +="),
             ),
             pair(
                 PLAIN,
                 r"$s \leftarrow \beta_2\,s + (1 - \beta_2)\,g^2$",
-                (optimizers.adam_update, "s +="),
+                (Adam._update, "square +="),
             ),
             pair(
                 PLAIN,
                 r"$\hat m = m\,/\,(1 - \beta_1^t) \qquad \hat s = s\,/\,(1 - \beta_2^t)$",
-                (Adam._update, "mean_share, square_share ="),
+                (Adam._update, "mean_hat ="),
+                (Adam._update, "square_hat ="),
             ),
             pair(
                 PLAIN,
                 r"$\theta \leftarrow \theta - \mu\,\hat m\,/\,(\sqrt{\hat s} + \epsilon)$",
-                (optimizers.adam_update, "theta -="),
+                (Adam._update, "theta -="),
             ),
         ),
     ),
@@ -383,7 +377,7 @@ SECTIONS = {
     ),
     "Schedules and optimizers": (
         TRAINING,
-        r"$p$: progress, 0 to 1. $g$: gradient of a parameter $\theta$. In Adam's code a gain is $1 - \beta$, and mu is $\mu/(1 - \beta_1^t)$.",
+        r"$p$: progress, 0 to 1. $g$: gradient of a parameter $\theta$. In the code $v$ is the velocity, $m$ the mean and $s$ the square.",
     ),
 }
 

@@ -1,13 +1,16 @@
 """Optimizers: how a gradient g changes a parameter theta.
 
-    SGD with momentum      v <- momentum v + g                    theta <- theta - mu v
+    SGD with momentum      v <- momentum v + g
+                           theta <- theta - mu v
 
     Adam                   m <- beta1 m + (1 - beta1) g           a running mean of g
                            s <- beta2 s + (1 - beta2) g^2         and of its square
+                           mhat = m / (1 - beta1^t)               at step t = 1, 2, ...
+                           shat = s / (1 - beta2^t)
                            theta <- theta - mu mhat / (sqrt(shat) + epsilon)
-                           mhat = m / (1 - beta1^t)   shat = s / (1 - beta2^t)   at step t = 1, 2, ...
 
-    L2 weight decay        g <- g + weight_decay W                for weights W, never for biases or batch-norm
+    L2 weight decay        g <- g + weight_decay W                for weights W, never
+                                                      for biases or batch-norm
 
 theta, g, v, m and s of one parameter have the same shape, and every number moves by
 itself.
@@ -117,7 +120,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _update(self, theta: Array, g: Array, *memory: Array) -> None:
-        """Change one parameter and what is remembered of it, in place, for its gradient g."""
+        """Change one parameter and its memory, in place, for its gradient g."""
 
     def _allocate(self) -> None:
         """The memory begins at zero."""
@@ -127,7 +130,7 @@ class Optimizer(ABC):
                 self.state[f"{kind}.{i}"] = array_module(theta).zeros_like(theta)
 
     def _recall(self, kind: str, i: int) -> Array:
-        """The memory of parameter number i, where that lives now and in its precision."""
+        """The memory of parameter i, where that lives now and in its precision."""
         (leaf, name), key = self._slots[i], f"{kind}.{i}"
         theta = leaf.params[name]
         array = to_device_of(theta, self.state[key])
@@ -137,9 +140,10 @@ class Optimizer(ABC):
     def _refuse_mixed_precision(self) -> None:
         dtypes = sorted({str(leaf.params[name].dtype) for leaf, name in self._slots})
         if len(dtypes) != 1:
+            found = ", ".join(dtypes) or "none: there are none"
             raise ValueError(
-                f"the parameters are of precision {', '.join(dtypes) or 'none: there are none'}"
-                "; give networks with some, all of one precision"
+                f"the parameters are of precision {found}; give networks with some, "
+                "all of one precision"
             )
 
     def _gradients(self) -> list:
@@ -197,14 +201,14 @@ class Adam(Optimizer):
         square += (1 - self.beta2) * (g * g - square)
         mean_hat = mean / (1 - self.beta1**self.t)
         square_hat = square / (1 - self.beta2**self.t)
-        root = array_module(theta).sqrt(square_hat)
-        theta -= self.learning_rate * mean_hat / (root + self.epsilon)
+        xp = array_module(theta)
+        theta -= self.learning_rate * mean_hat / (xp.sqrt(square_hat) + self.epsilon)
 
 
 class WeightAverage:
-    """The mean of the weights over many steps, which stands still where the last step's weights still swing.
+    """The mean of the weights over many steps: it stands still where they still swing.
 
-    theta_bar <- theta_bar + (theta - theta_bar) / k       at the k-th call of ``update``
+    theta_bar <- theta_bar + (theta - theta_bar) / k       at the k-th ``update``
 
     Make it when the networks are where they will be trained, as the optimizer.
 
