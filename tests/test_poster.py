@@ -1,4 +1,4 @@
-"""The poster: each equation has its line of code, each line stands in its source, the sheet is well set and is that of the present code."""
+"""The poster: each equation has its line of code, the sheet is well set and up to date."""
 
 import importlib.util
 import re

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-Array = Any  # a numpy.ndarray, or a cupy.ndarray where CuPy is installed: the type of every array here
+Array = Any  # numpy.ndarray or, on a GPU, cupy.ndarray, which need not be installed
 
 
 def array_module(x):
