@@ -28,7 +28,10 @@ def make(make_dann, place):
 
 @pytest.fixture
 def batches(place):
-    """As the programs make them, of data sets that live on the device: one generator for both, and no target labels."""
+    """As the programs make them, of data sets that live on the device.
+
+    One generator for both, and no target labels.
+    """
 
     def batches(source=SOURCE, target=TARGET, size=8, seed=0):
         rng = np.random.default_rng(seed)
@@ -117,7 +120,10 @@ def test_target_batches_that_carry_labels_are_refused(make, batches, place):
 
 @pytest.mark.parametrize("lam", [0.0, 0.5, 3.0, -1.0])
 def test_one_adam_follows_the_sum_of_both_gradients(make, batches, place, lam):
-    """Two optimizers, one for each branch, would each divide their gradient by its own size, and lam away."""
+    """Two optimizers, one for each branch, would each divide their gradient by its own size.
+
+    That would divide lam away.
+    """
     dann, twin, trajectory = make(), make(), []
 
     def monitor():
@@ -344,7 +350,10 @@ def test_a_loss_that_is_no_longer_finite_stops_the_training_at_a_named_step(
 
 @pytest.mark.parametrize("what", ["nan", "inf"])
 def test_a_weight_that_is_no_longer_finite_stops_the_training(make, train, what):
-    """The losses need not show it: they are those before the step, and the label method never looks at the domain head."""
+    """The losses need not show it: they are those before the step.
+
+    And the label method never looks at the domain head.
+    """
     dann = make()
 
     def spoil(p):
