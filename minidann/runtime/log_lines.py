@@ -9,6 +9,8 @@ from tqdm import tqdm
 class LogLines(tqdm):
     """Takes what tqdm takes, and writes lines twice a minute."""
 
+    disable: bool
+
     def __init__(self, *, desc: str = "", **options: Any) -> None:
         super().__init__(
             desc=f"{desc}: ",  # tqdm adds this to a description only if it is changed later

@@ -35,7 +35,8 @@ FEW = 256  # numbers in a batch on which an entry would take more time than thre
 PIECES = 4  # of a large product, or of a batch that is worked on block by block
 
 P = ParamSpec("P")
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _wanted: int | None = None  # the number that set_num_threads was given
 
 
