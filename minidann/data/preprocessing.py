@@ -1,7 +1,7 @@
 """Images as they are stored, bytes, to network input, float32.
 
-    joint or domain mean:     x -> (x - mean_c) / 255               mean_c of training images
-    each image's own mean:    x -> (x - mean_c) / sqrt(var + 1)     mean_c and var of that image
+joint or domain mean:     x -> (x - mean_c) / 255               mean_c of training images
+each image's own mean:    x -> (x - mean_c) / sqrt(var + 1)     mean_c and var of that image
 """
 
 from collections.abc import Callable

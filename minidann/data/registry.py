@@ -15,9 +15,7 @@ from minidann.data.sklearn_digits import load_digits_pair
 from minidann.runtime.errors import InputError
 
 GENERATED = "MIT, as minidann"
-ARBELAEZ = (
-    "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html"
-)
+ARBELAEZ = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html"
 RELEASE = tuple(
     file._replace(addresses=()) for file in mnist_m.RELEASE.values()
 )  # its address is a page for people
