@@ -8,8 +8,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import networks
-from minidann.adaptation import normalize
 from minidann.data import Batches
+from minidann.data.preprocessing import normalize
 from minidann.nn import Conv2D, Dense
 from minidann.runtime.arrays import to_host
 from minidann.runtime.threads import matmul, parallel_map, thread_slices, threads

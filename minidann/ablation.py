@@ -1,4 +1,4 @@
-"""What each choice of the recipe ``best`` is worth: MNIST to MNIST-M, one of them changed at a time.
+"""What each choice of the recipe ``best`` is worth: one changed at a time, MNIST to MNIST-M.
 
     python -m minidann.ablation --seeds 3 --jobs 2                      all of the rows
     python -m minidann.ablation --variants best "lambda 1 throughout"   some of them

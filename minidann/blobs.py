@@ -2,7 +2,7 @@
 
     python -m minidann.blobs                        four regimes, a table and a figure, in seconds
     python -m minidann.blobs --seeds 20 --jobs 2    mean, spread and worst of 20 draws of the data
-    python -m minidann.blobs --anneal               two more regimes, which come closer to the ceiling
+    python -m minidann.blobs --anneal               two more regimes, closer to the ceiling
 
 Two domains in the plane, two classes each; the target is the source moved by (1, -1):
 

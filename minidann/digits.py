@@ -1,8 +1,8 @@
 """Digits of one kind to digits of another: MNIST, MNIST-M, SVHN, SYN NUMBERS, USPS, any to any.
 
-    python -m minidann.digits --source svhn --target mnist --recipe svhn    the paper's SVHN to MNIST
-    python -m minidann.digits --source mnist usps --target mnist usps       both ways, light network
-    python -m minidann.digits --matrix                                      every pair that is here
+    python -m minidann.digits --source svhn --target mnist --recipe svhn   the paper's pair
+    python -m minidann.digits --source mnist usps --target mnist usps      both ways, light network
+    python -m minidann.digits --matrix                                     every pair that is here
 
 For each pair: source only, DANN, and trained on target; see ``python -m minidann.mnistm --help``
 for the methods. A network that is trained on a source alone is trained once, however many targets

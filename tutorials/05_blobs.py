@@ -31,9 +31,9 @@ from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 import minidann
-from minidann.blobs import RATE, REGIMES, build, train
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE, scatter
+from minidann.experiments.points import RATE, REGIMES, build, train_regime
 from minidann.metrics import evaluate
 from minidann.nn.optimizers import Adam
 from minidann.nn.schedules import reversal_strength
@@ -190,7 +190,7 @@ print(
 def trained(title, seed, steps=4000, pair=None):
     """A network trained by one of minidann.blobs' regimes, and its accuracies on the points trained on."""
     pair = pair or make_blobs_pair(seed=seed)
-    dann = train(REGIMES[title], *pair, steps=steps, seed=seed, bar=tqdm(disable=True))
+    dann = train_regime(REGIMES[title], *pair, steps=steps, seed=seed, bar=tqdm(disable=True))
     return dann, evaluate(dann, *pair)
 
 
@@ -301,7 +301,7 @@ runs = {title: watched(title) for title in ("label only", "DANN deep")}
 same = trained("DANN deep", seed=0)[1]
 assert all(
     runs["DANN deep"][1][-1][key] == value for key, value in same.items()
-)  # the same training as train()'s
+)  # the same training as train_regime()'s
 
 
 def column(title, key):

@@ -1,7 +1,9 @@
-"""One network, trained by a recipe on a pair of image domains and tested: what digits have in common.
+"""One network, trained by a recipe on a pair of image domains, and tested.
 
-train_and_test(task, settings)        load the pair, train, test          -> Outcome
-train(recipe, source, target, ...)    the network of a recipe             -> DANN and its History
+    train_and_test(task, settings)    load the pair, train, test        -> Outcome
+    train_recipe(recipe, ...)         the network of a recipe           -> DANN and its History
+
+The images are of digits, in the form that :func:`minidann.data.as_pair` gives them.
 """
 
 import sys
@@ -139,7 +141,7 @@ def train_task(
         settings.out / "checkpoints" / f"{task.name}.npz", identity, resume=settings.resume
     )
     with progress_bar(recipe.steps, task.title, row) as bar:
-        dann, history = train(
+        dann, history = train_recipe(
             recipe,
             source,
             target,
@@ -157,7 +159,7 @@ def train_task(
     return dann, Outcome(record, [task.record() | entry for entry in history])
 
 
-def train(
+def train_recipe(
     recipe: Recipe,
     source: Domain,
     target: Domain,
@@ -258,7 +260,7 @@ def accuracies(dann, source, target, transfer):
 
 
 def confusion_matrix(dann, domain, transfer):
-    """How many test images of each digit were given each answer: int array (10 digits, 10 answers)."""
+    """How many test images of each digit were given each answer: int (10 digits, 10 answers)."""
     answers, _ = predictions(dann, domain.x_test, preparation(domain.mean, transfer))
     counts = np.bincount(CLASSES * domain.y_test + answers, minlength=CLASSES**2)
     return counts.reshape(CLASSES, CLASSES)

@@ -105,7 +105,7 @@ def build(hidden: tuple[int, ...], seed: int) -> DANN:
     )
 
 
-def train(
+def train_regime(
     regime: Regime,
     source: Points,
     target: Points,
@@ -175,7 +175,7 @@ def train_and_test(task: BlobsTask, settings: Settings, row: int | None = None) 
     steps = settings.steps or STEPS
     history, started = History(), time.perf_counter()
     with progress_bar(steps, task.title, row) as bar:
-        dann = train(
+        dann = train_regime(
             (REGIMES | ANNEALED)[task.regime],
             source,
             target,

@@ -92,7 +92,7 @@ def environment(device: str) -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """The commit of git that minidann is run from, "-dirty" if files were changed; "" if unknown."""
+    """The git commit of this minidann, with "-dirty" if files were changed; "" if unknown."""
     root = Path(minidann.__file__).parents[1]
     if not (root / ".git").exists():  # an installed copy, which may lie in another repository
         return ""

@@ -87,8 +87,8 @@ class Outcome(NamedTuple):
     """What came of a task.
 
     ``record``: what was asked and what was reached, for results.json; it has ``stopped_at``, a
-    step, if Ctrl-C ended the training. ``history``: rows for history.csv. ``features``: of some test
-    examples, for the figures.
+    step, if Ctrl-C ended the training. ``history``: rows for history.csv. ``features``: of some
+    test examples, for the figures.
     """
 
     record: dict[str, Any]

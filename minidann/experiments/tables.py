@@ -73,7 +73,7 @@ def pair_table(outcomes: Outcomes, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def matrix_table(outcomes: Outcomes, names: Sequence[str]) -> str:
-    """dann_tf2.0's table for each method: a row for each set trained on, a column for each tested on.
+    """dann_tf2.0's table for each method: a row a set trained on, a column a set tested on.
 
     The diagonal is source only's own.
     """
