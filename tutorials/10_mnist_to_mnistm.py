@@ -29,7 +29,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_sample_images
-from tqdm import tqdm
 
 import minidann
 from minidann import DANN
@@ -41,7 +40,7 @@ from minidann.metrics import evaluate
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import Adam
 from minidann.nn.schedules import cosine, reversal_strength
-from minidann.train import fit
+from minidann.train import History, fit
 
 RESULTS = Path(minidann.__file__).parents[1] / "docs" / "results"
 
@@ -174,7 +173,8 @@ def train(method, seed):
     dann = build(seed, 2 if adversarial else 1)
     labelled = target if method == "target" else source
     batches = partial(Batches, size=SIZE, rng=np.random.default_rng([seed, 1]))
-    history = fit(
+    history = History(every=100, monitor=lambda: accuracies(dann))
+    fit(
         dann,
         Adam(dann.networks if adversarial else dann.networks[:2]),
         batches(labelled.x_train, labelled.y_train, prepare=centred(labelled)),
@@ -182,10 +182,8 @@ def train(method, seed):
         steps=STEPS,
         lam=reversal_strength,
         learning_rate=partial(cosine, base=RATE),
-        method="dann" if adversarial else "label",
-        monitor=lambda: accuracies(dann),
-        every=100,
-        bar=tqdm(disable=True),
+        objective="dann" if adversarial else "label",
+        callbacks=[history],
     )
     return dann, history
 

@@ -9,7 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minidann.data import amazon_reviews, mnist, mnist_m, svhn, synth_digits, toy, usps
+from minidann.data import (
+    amazon_reviews,
+    mnist,
+    mnist_m,
+    mnistm_release,
+    photographs,
+    svhn,
+    synth_digits,
+    toy,
+    usps,
+)
 from minidann.data.mnist import Digits
 from minidann.data.sklearn_digits import load_digits_pair
 from minidann.runtime.errors import InputError
@@ -17,7 +27,7 @@ from minidann.runtime.errors import InputError
 GENERATED = "MIT, as minidann"
 ARBELAEZ = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html"
 RELEASE = tuple(
-    file._replace(addresses=()) for file in mnist_m.RELEASE.values()
+    file._replace(addresses=()) for file in mnistm_release.RELEASE.values()
 )  # its address is a page for people
 
 
@@ -106,8 +116,8 @@ def load_mnist(data_dir=None, binarize=None):
 
 def load_mnistm(data_dir=None, binarize=None):
     """MNIST-M, made of MNIST and the photographs of BSDS500; of binarised digits by default."""
-    digits, photographs = mnist.load_mnist(data_dir), mnist_m.load_backgrounds(data_dir)
-    return mnist_m.mnistm_pair(digits, photographs, binarize=binarize is not False)[1]
+    digits, backgrounds = mnist.load_mnist(data_dir), photographs.load_backgrounds(data_dir)
+    return mnist_m.mnistm_pair(digits, backgrounds, binarize=binarize is not False)[1]
 
 
 def load_digits(data_dir=None, binarize=None):
@@ -152,11 +162,11 @@ DATASETS = {
         DataSet(
             "bsds500",
             "BSDS500: photographs, the backgrounds of MNIST-M",
-            (mnist_m.BSDS500,),
+            (photographs.BSDS500,),
             "200 of 500",
             "non-commercial research and education",
             f"Arbelaez et al., 2011, {ARBELAEZ}",
-            mnist_m.load_backgrounds,
+            photographs.load_backgrounds,
         ),
         DataSet(
             "mnistm",
@@ -176,7 +186,7 @@ DATASETS = {
             "59,001 + 9,001",
             "not stated; made of MNIST and BSDS500",
             "Ganin et al., 2016, http://yaroslav.ganin.net/",
-            mnist_m.load_mnistm_release,
+            mnistm_release.load_mnistm_release,
         ),
         DataSet(
             "svhn",

@@ -7,10 +7,9 @@ The images are of digits, in the form that :func:`minidann.data.as_pair` gives t
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from minidann.runtime.device import resident, transfer_to
 from minidann.runtime.errors import InputError
 from minidann.runtime.progress import progress_bar
 from minidann.runtime.threads import threads
-from minidann.train import History, fit
+from minidann.train import AverageWeights, Callback, History, ProgressBar, fit
 
 MONITORED = 500  # test images of each domain, for the curves
 CALIBRATION = 2000  # training images of the target whose statistics batch-norm adopts, if it does
@@ -148,8 +147,7 @@ def train_task(
             task.method,
             task.seed,
             device=settings.device,
-            checkpoint=checkpoint,
-            bar=bar,
+            callbacks=[checkpoint, ProgressBar(bar)],
         )
     reached = history[-1]["step"] if history else 0
     if reached < recipe.steps:
@@ -167,8 +165,7 @@ def train_recipe(
     seed: int,
     *,
     device: str = "cpu",
-    checkpoint: Checkpoint | None = None,
-    bar: Any = None,
+    callbacks: Sequence[Callback] = (),
 ) -> tuple[DANN, History]:
     """Train the network of a recipe.
 
@@ -184,8 +181,8 @@ def train_recipe(
         Of the weights, the batches and the dropout.
     device : str
         See :func:`minidann.runtime.device.transfer_to`.
-    checkpoint : Checkpoint, optional
-    bar : tqdm, optional
+    callbacks : sequence of Callback
+        For after each step, beside the History: a Checkpoint, a ProgressBar.
 
     Returns
     -------
@@ -211,7 +208,11 @@ def train_recipe(
         domain._replace(x_test=domain.x_test[:MONITORED], y_test=domain.y_test[:MONITORED])
         for domain in (source, target)
     ]
-    history = History()
+    history = History(
+        every=max(10, min(200, recipe.steps // 20)),
+        monitor=lambda: accuracies(dann, *some, transfer),
+    )
+    average = [AverageWeights(WeightAverage(networks))] if recipe.average else []
     with suppress(KeyboardInterrupt):
         fit(
             dann,
@@ -221,13 +222,8 @@ def train_recipe(
             steps=recipe.steps,
             lam=recipe.lam,
             learning_rate=recipe.learning_rate,
-            method="dann" if adversarial else "label",
-            average=WeightAverage(networks) if recipe.average else None,
-            monitor=lambda: accuracies(dann, *some, transfer),
-            every=max(10, min(200, recipe.steps // 20)),
-            history=history,
-            bar=bar,
-            checkpoint=checkpoint,
+            objective="dann" if adversarial else "label",
+            callbacks=[*average, history, *callbacks],
         )
     return dann, history
 

@@ -18,9 +18,10 @@ other draws (seeds 100 to 111) than those the README reports (seeds 0 to 19).
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,7 +38,7 @@ from minidann.nn.schedules import cosine, reversal_strength
 from minidann.runtime.arrays import to_host
 from minidann.runtime.device import transfer_to
 from minidann.runtime.progress import progress_bar
-from minidann.train import History, fit
+from minidann.train import AverageWeights, Callback, History, ProgressBar, fit
 
 RATE = 1e-3
 STEPS = 10_000
@@ -115,8 +116,7 @@ def train_regime(
     lam: float | None = None,
     batch_size: int = BATCH_SIZE,
     device: str = "cpu",
-    history: History | None = None,
-    bar: Any = None,
+    callbacks: Sequence[Callback] = (),
 ) -> DANN:
     """Train one regime on the points of both domains.
 
@@ -132,9 +132,8 @@ def train_regime(
         Points of each domain, times the regime's factor.
     device : str
         See :func:`minidann.runtime.device.transfer_to`.
-    history : History, optional
-        Receives the rows.
-    bar : tqdm, optional
+    callbacks : sequence of Callback
+        Such as a History and a ProgressBar.
 
     Returns
     -------
@@ -150,6 +149,7 @@ def train_regime(
     }[regime.objective]
     rng = np.random.default_rng([seed, 1])
     size = batch_size * regime.batch_factor
+    average = [AverageWeights(WeightAverage(trained))] if regime.anneal else []
     constant = -1.0 if regime.objective == "domain" else lam
     fit(
         dann,
@@ -159,11 +159,8 @@ def train_regime(
         steps=steps,
         lam=reversal_strength if constant is None else lambda p: constant,
         learning_rate=partial(cosine, base=RATE) if regime.anneal else lambda p: RATE,
-        method=regime.objective,
-        average=WeightAverage(trained) if regime.anneal else None,
-        every=500,
-        history=history,
-        bar=bar,
+        objective=regime.objective,
+        callbacks=[*average, *callbacks],
     )
     return dann
 
@@ -173,7 +170,7 @@ def train_and_test(task: BlobsTask, settings: Settings, row: int | None = None) 
     source, target = make_blobs_pair(seed=task.seed)
     transfer = transfer_to(settings.device)
     steps = settings.steps or STEPS
-    history, started = History(), time.perf_counter()
+    history, started = History(every=500), time.perf_counter()
     with progress_bar(steps, task.title, row) as bar:
         dann = train_regime(
             (REGIMES | ANNEALED)[task.regime],
@@ -184,8 +181,7 @@ def train_and_test(task: BlobsTask, settings: Settings, row: int | None = None) 
             lam=settings.lam,
             batch_size=settings.batch_size or BATCH_SIZE,
             device=settings.device,
-            history=history,
-            bar=bar,
+            callbacks=[history, ProgressBar(bar)],
         )
     seconds = round(time.perf_counter() - started, 2)
     record = asdict(task) | {"steps": steps} | evaluate(dann, source, target, prepare=transfer)

@@ -26,6 +26,8 @@ from minidann.experiments.config import Execution
 from minidann.runtime.errors import InputError
 from minidann.runtime.progress import progress_bar
 
+PATIENCE = 20  # seconds that the scheduler has to answer
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -156,7 +158,7 @@ def _connect(address: str) -> Iterator[Any]:
             "or leave --cluster out"
         ) from error
     try:
-        client = Client(address, timeout=20)
+        client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address} ({error}); "

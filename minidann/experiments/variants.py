@@ -7,8 +7,6 @@ images (AdaBN; Li et al., *Revisiting batch normalization for practical domain a
 
 from functools import partial
 
-import numpy as np
-
 from minidann.dann import DANN, Losses
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.images import accuracies, adapt_batch_norm, load_pair, train_task
@@ -18,6 +16,7 @@ from minidann.nn import Sequential
 from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import learning_rate, reversal_strength
 from minidann.runtime.device import transfer_to
+from minidann.runtime.state import State, check_state, part, with_prefix
 from minidann.runtime.threads import threads
 
 
@@ -56,24 +55,18 @@ class TwoAdams:
             self.parts[name].learning_rate = self.learning_rate
             self.parts[name].step()
 
-    @property
-    def state(self) -> dict[str, np.ndarray]:
-        """What both remember."""
-        return {
-            f"{name}.{key}": array
-            for name, part in self.parts.items()
-            for key, array in part.state.items()
-        }
+    def state_dict(self) -> State:
+        """The states of both, under ``"label."`` and ``"domain."``."""
+        state = {}
+        for name, optimizer in self.parts.items():
+            state |= with_prefix(name, optimizer.state_dict())
+        return state
 
-    @property
-    def t(self) -> int:
-        """Steps taken."""
-        return self.parts["label"].t
-
-    @t.setter
-    def t(self, steps: int) -> None:
-        for part in self.parts.values():
-            part.t = steps
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``."""
+        check_state(state, self.state_dict())
+        for name, optimizer in self.parts.items():
+            optimizer.load_state_dict(part(state, name))
 
 
 def gradients(network: Sequential) -> list[dict]:

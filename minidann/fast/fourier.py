@@ -35,7 +35,9 @@ processor does best, is as fast, and backward is plain to see.
 from functools import cache
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from minidann.fast.images import Border, Pair
 from minidann.runtime.threads import PIECES, parallel_map, slices, thread_slices
 
 
@@ -48,21 +50,24 @@ class FourierConvolution:
     border : ((top, bottom), (left, right))
         Zeros around the image, in pixels.
     dtype : dtype
-        The precision to work in.
+        The precision to work in: the highest of x, w and b.
     """
 
-    def __init__(self, image, kernel, border, dtype):
+    def __init__(self, image: Pair, kernel: Pair, border: Border, dtype: DTypeLike):
         size = tuple(n + before + after for n, (before, after) in zip(image, border))
         out = tuple(n - k + 1 for n, k in zip(size, kernel))
+        self._dtype = np.dtype(dtype)
         self._F_x = transform(size, (border[0][0], border[1][0]), image, dtype)
         self._F_w, self._F_y = (transform(size, (0, 0), shape, dtype) for shape in (kernel, out))
 
-    def forward(self, x, w, b):
+    def forward(self, x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
         """y (N, OH, OW, M) for x (N, H, W, C), w (KH, KW, C, M) and b (M,)."""
         n, c, m = len(x), *w.shape[2:]
+        self._x_dtype, self._w_dtype = x.dtype, w.dtype
+        x, w = (array.astype(self._dtype, copy=False) for array in (x, w))
         self._B = spread(self._F_w(w.reshape(1, *w.shape[:2], c * m)), self._F_w.scale, c, m)
-        self._X = np.empty((n, len(self._B), 2 * c), self._B.dtype)
-        y = np.empty((n, *self._F_y.shape, m), self._B.dtype)
+        self._X = np.empty((n, len(self._B), 2 * c), self._dtype)
+        y = np.empty((n, *self._F_y.shape, m), self._dtype)
 
         def work(part):
             X = self._F_x(x[part], out=self._X[part])
@@ -74,11 +79,16 @@ class FourierConvolution:
         parallel_map(work, slices(n, min(n, PIECES)))
         return y
 
-    def gradients(self, dy, with_input=True):
+    def gradients(
+        self, dy: np.ndarray, with_input: bool = True
+    ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
         """(dx, dw, db) for dy of the last forward; dx is None without ``with_input``."""
         n, (c, m) = len(dy), (self._X.shape[2] // 2, dy.shape[3])
-        dY = np.empty((n, len(self._B), 2 * m), self._B.dtype)
-        dx = np.empty((n, *self._F_x.shape, c), dY.dtype) if with_input else None
+        dy_dtype, dy = dy.dtype, dy.astype(self._dtype, copy=False)
+        dY = np.empty((n, len(self._B), 2 * m), self._dtype)
+        dx = None
+        if with_input:
+            dx = np.empty((n, *self._F_x.shape, c), np.result_type(dy_dtype, self._w_dtype))
 
         def work(part):
             self._F_y(dy[part], out=dY[part])
@@ -89,7 +99,9 @@ class FourierConvolution:
 
         parallel_map(work, slices(n, min(n, PIECES)))
         dw = self._F_w.adjoint(fold(self._X, dY, self._F_w.scale))
-        return dx, dw.reshape(*self._F_w.shape, c, m), dY[:, 0, :m].sum(axis=0)
+        dw = dw.reshape(*self._F_w.shape, c, m)
+        dw = dw.astype(np.result_type(self._x_dtype, dy_dtype), copy=False)
+        return dx, dw, dY[:, 0, :m].sum(axis=0).astype(dy_dtype, copy=False)
 
 
 class Transform:

@@ -13,6 +13,20 @@ A stack f3(f2(f1(x))) runs forward bottom-up and, by the chain rule, backward to
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from minidann.runtime.state import (
+    State,
+    assign,
+    check_state,
+    generator_state,
+    host_copy,
+    part,
+    set_generator_state,
+    with_prefix,
+)
 
 
 class Layer(ABC):
@@ -34,29 +48,75 @@ class Layer(ABC):
 
     @abstractmethod
     def forward(self, x, train=False):
-        """Return y = f(x), and keep what ``backward`` will need. ``train`` matters to batch-norm and dropout."""
+        """Return y = f(x), and keep what ``backward`` will need.
+
+        ``train`` matters to batch-norm and dropout.
+        """
 
     @abstractmethod
     def backward(self, dy):
-        """Return dL/dx for dy = dL/dy of the last ``forward``, and assign every entry of ``grads``.
+        """Return dL/dx for dy = dL/dy of the last ``forward``.
 
-        Neither ``x`` nor ``dy`` is changed.
+        Every entry of ``grads`` is assigned. Neither ``x`` nor ``dy`` is changed.
         """
 
     def parameter_gradients(self, dy):
-        """Assign ``grads`` and leave dL/dx out: the first layer's input is data, which no one trains."""
+        """Assign ``grads`` only.
+
+        The first layer of a network needs no dL/dx: its input is data, which no one
+        trains.
+        """
         self.backward(dy)
 
-    def leaves(self):
+    def leaves(self) -> "Iterator[Layer]":
         """The layers that hold the arrays, in order: here, this one."""
         yield self
 
-    def convert(self, function):
-        """Replace every parameter and state array a by ``function(a)``: another precision or device."""
+    def convert(self, function: Callable) -> "Layer":
+        """Replace every parameter and state array a by ``function(a)``.
+
+        Another precision, or another device.
+        """
         for leaf in self.leaves():
             for arrays in (leaf.params, leaf.state):
                 arrays.update({name: function(array) for name, array in arrays.items()})
         return self
+
+    def state_dict(self) -> State:
+        """Copies of all that training changes, in main memory.
+
+        The parameters, the running statistics, and the state of every random generator
+        that is an attribute of the layer.
+        """
+        generators = self._generators()
+        state = {
+            name: host_copy(array)
+            for name, array in {**self.params, **self.state}.items()
+        } | {name: generator_state(rng) for name, rng in generators.items()}
+        if len(state) < len(self.params) + len(self.state) + len(generators):
+            raise ValueError(f"two arrays of {type(self).__name__} have the same name")
+        return state
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``: every array goes to where its twin lives.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of ``state_dict()``.
+        """
+        check_state(state, self.state_dict())
+        for name, array in {**self.params, **self.state}.items():
+            assign(array, state[name])
+        for name, rng in self._generators().items():
+            set_generator_state(rng, state[name])
+
+    def _generators(self):
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if isinstance(value, np.random.Generator)
+        }
 
 
 class Sequential(Layer):
@@ -93,9 +153,20 @@ class Sequential(Layer):
             dy = layer.backward(dy)
         self.layers[first].parameter_gradients(dy)
 
-    def leaves(self):
+    def leaves(self) -> Iterator[Layer]:
         for layer in self.layers:
             yield from layer.leaves()
+
+    def state_dict(self) -> State:
+        state = {}
+        for i, layer in enumerate(self.layers):
+            state |= with_prefix(str(i), layer.state_dict())
+        return state
+
+    def load_state_dict(self, state: State) -> None:
+        check_state(state, self.state_dict())
+        for i, layer in enumerate(self.layers):
+            layer.load_state_dict(part(state, str(i)))
 
     params = property(lambda self: self._collect("params"))
     grads = property(lambda self: self._collect("grads"))

@@ -9,8 +9,15 @@ the same lines run on both. Nothing converts between the two by itself: call
 import platform
 import sys
 from functools import wraps
+from typing import Any
 
 import numpy as np
+
+Array = Any
+"""The type hint of an array that numpy or cupy may own: no type stands for both.
+
+What is a numpy array wherever the code runs is an ``np.ndarray``.
+"""
 
 
 def array_module(x):
@@ -33,8 +40,10 @@ def to_host(x):
 
 
 def to_device_of(x, array):
-    """The numpy ``array``, copied to the GPU if that is where ``x`` lives."""
-    return array if array_module(x) is np else to_device(array)
+    """Copy ``array`` to where ``x`` lives; one that is there already is returned as it is."""
+    if array_module(array) is array_module(x):
+        return array
+    return to_host(array) if array_module(x) is np else to_device(array)
 
 
 def synchronize(x):

@@ -138,14 +138,14 @@ def test_more_reviews_than_fit_in_memory_are_refused_before_they_are_made_dense(
 def test_a_folder_in_place_of_a_file_is_named(folder):
     (folder / "amazon" / "books_test.svmlight").unlink()
     (folder / "amazon" / "books_test.svmlight").mkdir()
-    with pytest.raises(InputError, match=r"books_test\.svmlight can not be read"):
+    with pytest.raises(InputError, match=r"books_test\.svmlight cannot be read"):
         load_amazon("books", folder)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_named(folder):
     (folder / "amazon" / "books_test.svmlight").chmod(0)
-    with pytest.raises(InputError, match=r"books_test\.svmlight can not be read"):
+    with pytest.raises(InputError, match=r"books_test\.svmlight cannot be read"):
         load_amazon("books", folder)
 
 

@@ -447,7 +447,7 @@ def flipped(body):
 
 DAMAGES = {
     "one bit of the content": (flipped, "does not hold what was published"),
-    "cut before it was uploaded": (lambda body: body[:CUT], "can not be read"),
+    "cut before it was uploaded": (lambda body: body[:CUT], "cannot be read"),
     "another format": (
         lambda body: gzip.compress(b"a picture of another kind"),
         "is not an idx file",

@@ -11,6 +11,7 @@ from minidann.nn.gradcheck import away_from_kinks, check_layer
 from minidann.runtime.arrays import to_host
 
 seeds = st.integers(0, 2**32 - 1)
+pytestmark = pytest.mark.usefixtures("way")
 parts = st.integers(1, 2)
 tails = st.one_of(
     st.tuples(st.integers(1, 4)), st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))

@@ -10,6 +10,7 @@ from minidann.nn.gradcheck import away_from_kinks, check_layer
 from minidann.runtime.arrays import to_host
 
 seeds = st.integers(0, 2**32 - 1)
+pytestmark = pytest.mark.usefixtures("way")
 
 
 @st.composite
