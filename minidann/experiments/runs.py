@@ -134,9 +134,9 @@ def begin(settings: Settings, execution: Execution) -> None:
     InputError
         One sentence about what is missing.
     """
-    writable(settings.out)
-    if not execution.cluster:
+    if not execution.cluster:  # where the workers have one
         transfer_to(settings.device)
+    writable(settings.out)
 
 
 def conduct(experiment: Experiment) -> dict[Any, Outcome]:

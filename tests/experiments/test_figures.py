@@ -46,7 +46,9 @@ def test_the_figure_of_the_data_shows_what_the_recipe_does_to_the_images(recipe,
 
 
 def test_curves_are_of_all_runs_of_the_pair_and_the_rest_of_the_first_seed(settings, drawn):
-    tasks = [Task(*PAIR, method, seed) for method in ("source", "target", "dann") for seed in (3, 4)]
+    tasks = [
+        Task(*PAIR, method, seed) for method in ("source", "target", "dann") for seed in (3, 4)
+    ]
     outcomes = {task: outcome(task, "digits-m") for task in tasks}
     other = Task("digits", "usps", "dann", 3)
     names = [name for name, _ in pair_figures(outcomes | {other: outcome(other)}, *PAIR, settings)]
@@ -59,7 +61,7 @@ def test_curves_are_of_all_runs_of_the_pair_and_the_rest_of_the_first_seed(setti
     assert list(features) == ["source", "dann"]  # the ceiling is no way to adapt
     assert all((f == 3).all() for f in features.values()) and len(y_source) == 64
     (matrices,) = drawn["confusion"]
-    assert matrices == dict.fromkeys(("source", "target", "dann"), [[3]])
+    assert matrices == {"source": [[3]], "target": [[3]], "dann": [[3]]}
 
 
 def test_source_only_of_another_pair_is_shown_if_it_was_tested_on_the_target(settings, drawn):

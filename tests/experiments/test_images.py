@@ -88,9 +88,7 @@ def test_a_recipe_with_each_images_own_mean_standardizes_them(settings):
         )
 
 
-def test_the_images_of_both_domains_are_augmented_in_training_and_in_no_test(
-    settings, monkeypatch
-):
+def test_the_images_of_both_domains_are_augmented_in_training_and_in_no_test(settings, monkeypatch):
     augmented, seen = [], []
     change(monkeypatch, "light", augment=lambda x, rng: augmented.append(x) or 0.5 * x)
     monkeypatch.setattr(

@@ -89,7 +89,7 @@ def test_a_task_whose_worker_is_killed_is_executed_again(cluster, tmp_path):
 
 def test_a_task_that_kills_every_worker_is_one_sentence(cluster):
     execution = Execution(cluster=cluster.scheduler_address)
-    with pytest.raises(InputError, match="ended 2 workers of tcp.* memory") as refused:
+    with pytest.raises(InputError, match=r"ended 2 workers of tcp.* memory") as refused:
         list(run_tasks(kill_always, ["a"], execution))
     assert "\n" not in str(refused.value)
 

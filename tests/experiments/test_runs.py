@@ -35,9 +35,10 @@ def stop(stopped, at_once, task, settings, row):
 
 @pytest.fixture
 def experiment(tmp_path):
-    def make(function, execution=Execution(), tasks=TASKS):
+    def make(function, execution=None):
         settings = Settings(out=tmp_path / "out")
-        return Experiment("blobs", function, tasks, settings, execution, {"steps": 2})
+        execution = execution or Execution()
+        return Experiment("blobs", function, TASKS, settings, execution, {"steps": 2})
 
     return make
 
@@ -115,7 +116,11 @@ def test_a_cluster_is_given_absolute_paths(experiment, tmp_path, monkeypatch):
         return Outcome(task.record() | {"out": str(settings.out)})
 
     for cluster, expected in ((None, "here"), ("tcp://a:1", str(tmp_path / "here"))):
-        conduct(Experiment("x", where, TASKS[:1], Settings(out=Path("here")), Execution(cluster=cluster)))
+        conduct(
+            Experiment(
+                "x", where, TASKS[:1], Settings(out=Path("here")), Execution(cluster=cluster)
+            )
+        )
         written = json.loads((tmp_path / "here/results.json").read_text())
         assert written["runs"][0]["out"] == expected
 
@@ -127,7 +132,9 @@ def test_a_gpu_that_is_not_there_is_met_before_any_training(experiment, tmp_path
     monkeypatch.setattr(runs, "transfer_to", none)
     with pytest.raises(InputError, match="no gpu"):
         begin(Settings(out=tmp_path, device="gpu"), Execution())
-    begin(Settings(out=tmp_path, device="gpu"), Execution(cluster="tcp://a:1"))  # it is the workers'
+    begin(
+        Settings(out=tmp_path, device="gpu"), Execution(cluster="tcp://a:1")
+    )  # it is the workers'
 
 
 def test_an_unknown_method_is_one_sentence():
