@@ -11,13 +11,13 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import networks
 from minidann import DANN
-from minidann.adaptation import normalize
 from minidann.data import Batches
+from minidann.data.preprocessing import normalize
+from minidann.fast.products import matmul
 from minidann.nn import Conv2D, Dense, Layer
 from minidann.nn.optimizers import Optimizer
 from minidann.runtime.arrays import to_host
-from minidann.fast.products import matmul
-from minidann.runtime.threads import parallel_map, thread_slices, threads
+from minidann.runtime.threads import all_cores, parallel_map, thread_slices
 
 METHODS = ("forward", "backward", "parameter_gradients")
 
@@ -37,8 +37,11 @@ def machine_limits(size: int = 2048, repeat: int = 5) -> tuple[float, float]:
         return min(seconds)
 
     flops = 2 * size**3 / best(lambda: matmul(a, a))
-    parts = thread_slices(wide.size)
-    seconds = best(lambda: parallel_map(lambda part: np.copyto(target[part], wide[part]), parts))
+    with all_cores():
+        parts = thread_slices(wide.size)
+        seconds = best(
+            lambda: parallel_map(lambda part: np.copyto(target[part], wide[part]), parts)
+        )
     return flops, 2 * wide.nbytes / seconds
 
 
@@ -66,7 +69,7 @@ class Watch:
         weights = sum(
             array.nbytes for network in dann.networks for array in network.params.values()
         )
-        vectors = len(optimizer.vectors)
+        vectors = len(optimizer.memory)
         # each weight and what the optimizer remembers of it: read and written; its gradient: read
         self.work = {"optimizer": (0, (2 + 2 * vectors + 1) * weights)}
         for part, network in zip(("features", "label head", "domain head"), dann.networks):
@@ -117,7 +120,7 @@ def seconds_of_a_batch(network: str, repeat: int = 50) -> float:
 
 def table(network: str, count: int) -> str:
     """The table as text."""
-    with threadpool_limits(count), threads():
+    with threadpool_limits(count):
         flops, copied = machine_limits()
         dann, optimizer = networks.minidann_network(network, to_host)
         batch = networks.batch(network)

@@ -25,12 +25,11 @@ from benchmarks import turns
 from benchmarks.networks import LAM, Size, batch
 from benchmarks.step import clock
 from minidann import DANN
-from minidann.experiment import save_figure
+from minidann.experiments.figures import save_figure
 from minidann.nn import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD
 from minidann.runtime.arrays import peak_memory
 from minidann.runtime.files import replacing
-from minidann.runtime.threads import threads
 
 BASE = {"batch": 32, "image": 28, "channels": 32, "threads": turns.CORES}
 POINTS = {
@@ -85,7 +84,7 @@ def measure(point: dict[str, int], steps: int = 5) -> tuple[float, int]:
         dann.compute_gradients(x_source, y_source, x_target, LAM)
         optimizer.step()
 
-    with threadpool_limits(point["threads"]), threads():
+    with threadpool_limits(point["threads"]):
         seconds = [clock(step) for _ in range(2 + steps)][2:]
     return statistics.median(seconds), peak_memory(x_source)
 

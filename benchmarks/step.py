@@ -6,9 +6,10 @@
     python -m benchmarks.step --evaluate --against torch       classify 10,000 test images instead
     python -m benchmarks.step --device gpu --against torch     both on the GPU, timed by its events
 
-A step is what training repeats: forward of the joined batch, both heads, backward, optimizer. Both
-sides take turns, each in a process of its own. Printed is the median over the steps of every turn,
-the spread of these medians, their ratio turn by turn, and the most memory that either process held.
+A step is what a user's own loop repeats: ``dann.compute_gradients(...)``, ``optimizer.step()``.
+Both sides take turns, each in a process of its own. Printed is the median over the steps of every
+turn, the spread of these medians, their ratio turn by turn, and the most memory that either process
+held.
 
 On a GPU both sides compute in float32: PyTorch's convolutions are kept from TF32, which CuPy's
 products do not use either. PyTorch is no dependency of minidann: ``pip install -e ".[benchmark]"``
@@ -30,7 +31,6 @@ from threadpoolctl import threadpool_limits
 from benchmarks import layers, networks, turns
 from minidann.runtime.arrays import device_name, peak_memory
 from minidann.runtime.device import transfer_to, why_no_gpu
-from minidann.runtime.threads import threads
 
 Step = Callable[[], object]
 Prepared = tuple[Step, Callable[[Step], float], str]  # step, clock, what it runs on
@@ -100,7 +100,7 @@ def turn(side: str, network: str, count: int, device: str, evaluate: bool) -> tu
     prepare = {"minidann": prepare_minidann, "torch": prepare_torch}[side]
     step, timer, ran_on = prepare(network, count, device, evaluate)
     warm_up, steps = (1, 3) if evaluate else networks.SIZES[network][-2:]
-    with threadpool_limits(count), threads():
+    with threadpool_limits(count):
         seconds = [timer(step) for _ in range(warm_up + steps)][warm_up:]
     return turns.Turn(statistics.median(seconds), peak_memory(np.zeros(1)), ran_on)
 

@@ -1,9 +1,11 @@
-"""The stand-in for CuPy: what it refuses, what it counts, and that it computes what NumPy computes."""
+"""The stand-in for CuPy: what it refuses and counts, and that it computes what NumPy computes."""
 
 import copy
 import operator
 import pickle
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +33,11 @@ DTYPES = [
 
 @pytest.fixture(autouse=True)
 def counts_from_zero(monkeypatch):
-    """The calls made here stay on record for test_cupy_contract.py; the fused functions do not: they name the stand-in."""
+    """Counts start from zero.
+
+    The calls made here stay on record for test_cupy_contract.py; the fused functions do not: they
+    name the stand-in.
+    """
     meter.reset()
     monkeypatch.setattr(meter, "fused", set())
 
@@ -70,7 +76,7 @@ REFUSED = {
     "numpy @ array": lambda x: np.ones((2, 2)) @ x,
     "array + list": lambda x: operator.add(x, [1, 2, 3]),
     "array + None": lambda x: x + None,
-    "array == None": lambda x: x == None,
+    "array == None": lambda x: x == None,  # noqa: E711
     "numpy's ufunc": lambda x: np.exp(x),
     "numpy's ufunc, out": lambda x: np.exp(np.ones((2, 3)), out=x),
     "numpy's function": lambda x: np.sum(x),
@@ -80,7 +86,7 @@ REFUSED = {
     "write into numpy": lambda x: operator.setitem(np.ones((2, 3)), Ellipsis, x),
     "cupy's ufunc of numpy": lambda x: cupy.exp(np.ones(3)),
     "cupy's ufunc of a list": lambda x: cupy.exp([1.0]),
-    "cupy's function of numpy": lambda x: cupy.sum(np.ones(3)),
+    "cupy's function of numpy": lambda x: cupy.roll(np.ones(3), 1),
     "concatenate with numpy": lambda x: cupy.concatenate([x, np.ones((2, 3))]),
     "where of numpy": lambda x: cupy.where(np.ones((2, 3), dtype=bool), x, 0.0),
     "where of one argument": lambda x: cupy.where(x > 1),
@@ -97,7 +103,6 @@ REFUSED = {
     "sum where": lambda x: x.sum(where=x > 1),
     "sum initial": lambda x: x.sum(initial=1.0),
     "max initial": lambda x: x.max(initial=1.0),
-    "cupy.sum where": lambda x: cupy.sum(x, where=x > 1),
     "max dtype": lambda x: x.max(dtype="float64"),
     "ufunc where": lambda x: cupy.exp(x, where=x > 1),
     "ufunc order": lambda x: cupy.exp(x, order="C"),
@@ -161,12 +166,45 @@ def test_there_is_no_more_than_what_is_written_down(x):
         x.extra = 1
 
 
+# --- what is offered
+
+ROOT = Path(__file__).parents[1]
+OWN = ("tests/strict_cupy/", "tests/test_strict_cupy.py", "tests/test_cupy_contract.py")
+# operators call these, so nothing needs to call them by name
+BEHIND_OPERATORS = {"absolute", "add", "bitwise_and", "bitwise_xor", "divide", "equal", "greater"}
+BEHIND_OPERATORS |= {"less", "matmul", "multiply", "negative", "not_equal", "power", "subtract"}
+
+
+def users():
+    """All code that may run on the stand-in, but for its own tests, as one text."""
+    paths = [
+        path
+        for room in ("minidann", "benchmarks", "tutorials", "tests")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if not path.relative_to(ROOT).as_posix().startswith(OWN)
+    ]
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
+
+
+def test_nothing_is_offered_that_nothing_calls():
+    text = users()
+    functions = {name for name, value in vars(cupy).items() if hasattr(value, "__wrapped__")}
+    methods = {name for name, value in vars(cupy.ndarray).items() if hasattr(value, "__wrapped__")}
+    idle = {name for name in functions if not re.search(rf"(xp|cupy|[)])[.]{name}\b", text)}
+    idle |= {
+        name
+        for name in methods
+        if not name.startswith("__") and not re.search(rf"[.]{name}[(]", text)
+    }
+    assert idle - BEHIND_OPERATORS == set()
+
+
 def test_out_must_have_the_shape_of_the_result(x):
     row = x[0]
     with pytest.raises(ValueError):
         cupy.add(row, 1, out=x)  # numpy would broadcast
     with pytest.raises(ValueError):
-        cupy.sum(x, axis=0, out=x)
+        x.sum(axis=0, out=x)
 
 
 def test_writing_twice_to_one_place_is_refused(x):
@@ -190,27 +228,18 @@ def test_copying_between_overlapping_parts_is_refused(x):
         cupy.matmul(square, square, out=square)
 
 
-def test_a_broadcast_array_cannot_be_written(x):
-    with pytest.raises(ValueError):
-        cupy.broadcast_to(x[0], (2, 3))[0] = 1.0
-
-
 # --- what stays on the device
 
 
 RESULTS = {
     "sum": lambda x: x.sum(),
-    "cupy.sum": lambda x: cupy.sum(x),
     "mean": lambda x: x.mean(),
     "argmax": lambda x: x.argmax(),
-    "all": lambda x: (x > 1).all(),
+    "max": lambda x: x.max(),
     "element": lambda x: x[0, 0],
     "scalar + element": lambda x: np.float32(1) + x[0, 0],
     "exp of a scalar": lambda x: cupy.exp(1.0),
     "dot": lambda x: x[0] @ x[0],
-    "cupy.dot": lambda x: cupy.dot(x[0], x[0]),
-    "count_nonzero": lambda x: cupy.count_nonzero(x),
-    "allclose": lambda x: cupy.allclose(x, x),
     "where": lambda x: cupy.where(x[0, 0] > 1, x[0, 0], 0.0),
     "indexed by an array": lambda x: x[cupy.asarray(0), cupy.asarray(1)],
 }
@@ -229,7 +258,7 @@ def test_one_element_is_an_array_on_the_device_and_nothing_is_fetched(x, make):
 
 def test_uploads_count_their_bytes_and_no_launch():
     cupy.asarray(np.zeros((2, 3), dtype=np.float32))
-    cupy.array([1.0, 2.0])
+    cupy.asarray([1.0, 2.0])
     cupy.asarray(3, dtype="int8")
     assert meter.up == [24, 16, 1]
     assert (meter.down, meter.syncs, meter.launches) == ([], 0, 0)
@@ -244,7 +273,6 @@ def test_uploads_copy():
 
 def test_asarray_leaves_what_is_there(x):
     assert cupy.asarray(x) is x and cupy.asarray(x, dtype="float32") is x
-    assert cupy.array(x) is not x
     assert cupy.asarray(x, dtype="float64").dtype == "float64"
     assert meter.up == []
 
@@ -255,7 +283,7 @@ def test_only_numbers_can_be_uploaded(data):
         cupy.asarray(data)
 
 
-LOOKS = [float, int, cupy.ndarray.item, cupy.ndarray.get, cupy.ndarray.tolist, cupy.asnumpy]
+LOOKS = [float, int, cupy.ndarray.get]
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.__name__)
@@ -291,20 +319,10 @@ def test_what_is_known_without_the_device_waits_for_nothing(x):
         x.nbytes,
         x.strides,
         len(x),
-        x.flags.c_contiguous,
     )
-    assert known == ((2, 3), 2, 6, np.float32, 4, 24, (12, 4), 2, True)
+    assert known == ((2, 3), 2, 6, np.float32, 4, 24, (12, 4), 2)
     assert "float32" in repr(x) and cupy.result_type(x, np.int8) == "float32"
     assert (meter.syncs, meter.down, meter.launches) == (0, [], 0)
-
-
-def test_set_uploads_into_the_same_memory(x):
-    view = x[0]
-    x.set(np.ones((2, 3), dtype=np.float32))
-    assert host(view).tolist() == [1, 1, 1] and meter.up == [24]
-    for wrong in (np.ones((2, 3)), np.ones(3, dtype=np.float32), [1.0]):
-        with pytest.raises(TypeError):
-            x.set(wrong)
 
 
 def test_a_mask_waits_for_the_number_of_its_elements(x):
@@ -324,11 +342,6 @@ def test_indices_do_not_wait(x):
     assert meter.up == [4]  # CuPy makes an array of the scalar
 
 
-def test_a_sliding_window_asks_the_device_for_its_size(x):
-    cupy.lib.stride_tricks.sliding_window_view(x, (2, 2), axis=(0, 1))
-    assert (meter.up, meter.down, meter.syncs) == ([16], [1, 1], 2)
-
-
 # --- launches
 
 LAUNCHES = {
@@ -344,8 +357,9 @@ LAUNCHES = {
     "reduction": (1, lambda x: x.mean(axis=0)),
     "matmul": (1, lambda x: x @ x.T),
     "concatenate": (2, lambda x: cupy.concatenate([x, x])),
+    "stack": (2, lambda x: cupy.stack([x, x])),
+    "power": (1, lambda x: x**2),
     "concatenate nine": (1, lambda x: cupy.concatenate([x] * 9)),
-    "stack": (1, lambda x: cupy.stack((x, x))),
     "copy": (1, lambda x: x.copy()),
     "deepcopy": (1, lambda x: copy.deepcopy(x)),
     "copyto": (1, lambda x: cupy.copyto(x, 1.0)),
@@ -357,11 +371,10 @@ LAUNCHES = {
     "empty": (0, lambda x: cupy.empty(3)),
     "reshape": (0, lambda x: x.reshape(3, 2)),
     "reshape that copies": (1, lambda x: x.T.reshape(6)),
-    "ravel that copies": (1, lambda x: cupy.ravel(x.T)),
+    "ravel that copies": (1, lambda x: x.T.ravel()),
     "slice": (0, lambda x: x[:, 1:]),
-    "transpose": (0, lambda x: cupy.transpose(x, (1, 0))),
-    "views": (0, lambda x: cupy.flip(cupy.moveaxis(cupy.expand_dims(x, 0), 0, 2), 0)),
-    "broadcast_to": (0, lambda x: cupy.broadcast_to(x, (4, 2, 3))),
+    "transpose": (0, lambda x: x.transpose((1, 0))),
+    "as_strided": (0, lambda x: cupy.lib.stride_tricks.as_strided(x, (2, 2), (12, 4))),
 }
 
 
@@ -384,10 +397,8 @@ VIEWS = {
     "reshape": lambda x: x.reshape(6),
     "reshape, tuple": lambda x: x.reshape((3, 2)),
     "ravel": lambda x: x.ravel(),
-    "swapaxes": lambda x: x.swapaxes(0, 1),
-    "squeeze": lambda x: x[None].squeeze(0),
     "view of a view": lambda x: x[1:][:, 1:].T,
-    "flip": lambda x: cupy.flip(x),
+    "reversed": lambda x: x[::-1, ::-1],
     "as_strided": lambda x: cupy.lib.stride_tricks.as_strided(x, (2, 3), (12, 4)),
 }
 
@@ -404,8 +415,8 @@ def test_views_share_memory(x, make):
     assert np.all(host(view) == 5)
 
 
-def test_a_sliding_window_sees_what_is_written_later(x):
-    windows = cupy.lib.stride_tricks.sliding_window_view(x, 2, axis=1)
+def test_windows_see_what_is_written_later(x):
+    windows = cupy.lib.stride_tricks.as_strided(x, (2, 2, 2), (12, 4, 4))
     x[0, 1] = 9.0
     assert windows.shape == (2, 2, 2) and windows.base is x
     assert host(windows)[0].tolist() == [[0, 9], [9, 2]]
@@ -453,18 +464,14 @@ def test_a_deep_copy_is_another_array_of_the_device(x):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fresh_memory_is_garbage(dtype):
-    for array in (
-        cupy.empty((2, 2), dtype),
-        cupy.empty_like(cupy.zeros(3, dtype)),
-        cupy.empty_like(cupy.zeros(3), dtype=dtype, shape=4),
-    ):
-        assert array.dtype == dtype
-        garbage = (
-            np.isnan(host(array))
-            if array.dtype.kind == "f"
-            else host(array) == (True if dtype == "bool" else np.iinfo(dtype).max)
-        )
-        assert garbage.all()
+    array = cupy.empty((2, 2), dtype)
+    assert array.dtype == dtype
+    garbage = (
+        np.isnan(host(array))
+        if array.dtype.kind == "f"
+        else host(array) == (True if dtype == "bool" else np.iinfo(dtype).max)
+    )
+    assert garbage.all()
 
 
 # --- fused functions
@@ -513,7 +520,7 @@ elsewhere = cupy.ones(3)
 
 UNFUSABLE = {
     "method": lambda x, s: x.sum(),
-    "reduction": lambda x, s: cupy.max(x, axis=1),
+    "reduction": lambda x, s: x.max(axis=1),
     "index": lambda x, s: x[0],
     "write": lambda x, s: operator.setitem(x, 0, 1.0),
     "reshape": lambda x, s: x.reshape(6),
@@ -522,7 +529,6 @@ UNFUSABLE = {
     "len": lambda x, s: x * len(x),
     "matmul": lambda x, s: x @ x,
     "abs": lambda x, s: abs(x),
-    "scalar ** array": lambda x, s: 2**x,
     "zeros": lambda x, s: cupy.zeros(3) + x,
     "float": lambda x, s: float(x),
     "if": lambda x, s: x if x else s,
@@ -580,50 +586,9 @@ def test_what_is_made_within_stays_within(x):
 
 # --- values and types as numpy's
 
-BINARY = [
-    "add",
-    "subtract",
-    "multiply",
-    "divide",
-    "floor_divide",
-    "remainder",
-    "maximum",
-    "minimum",
-    "equal",
-    "less",
-    "greater_equal",
-    "logical_and",
-]
-UNARY = [
-    "negative",
-    "absolute",
-    "exp",
-    "log1p",
-    "tanh",
-    "sqrt",
-    "square",
-    "isnan",
-    "logical_not",
-    "sign",
-]
-OPERATORS = [
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "and_",
-    "or_",
-    "xor",
-    "pow",
-]
+UNARY = ("negative", "absolute", "exp", "log", "log1p", "tanh", "sqrt")
+BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "equal", "less")
+OPERATORS = ("add", "sub", "mul", "truediv", "eq", "ne", "lt", "gt", "and_", "xor")
 arrays = st.builds(
     lambda dtype, values: np.array(values).astype(dtype),
     st.sampled_from(DTYPES),
@@ -671,32 +636,12 @@ def test_ufuncs_of_one_compute_as_numpys(a, name):
     same(lambda: getattr(np, name)(a), lambda: getattr(cupy, name)(cupy.asarray(a)))
 
 
-@given(
-    arrays,
-    st.sampled_from(
-        ["sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin"]
-    ),
-    st.booleans(),
-    st.booleans(),
-)
-def test_reductions_compute_as_numpys(a, name, keepdims, method):
+@given(arrays, st.sampled_from(["sum", "mean", "max", "min", "argmax"]), st.booleans())
+def test_reductions_compute_as_numpys(a, name, keepdims):
     there = cupy.asarray(a)
-    function = (
-        getattr(there, name)
-        if method
-        else lambda **keywords: getattr(cupy, name)(there, **keywords)
-    )
     same(
         lambda: getattr(np, name)(a, axis=0, keepdims=keepdims),
-        lambda: function(axis=0, keepdims=keepdims),
-    )
-
-
-def test_argmax_takes_a_dtype_as_in_cupy(x):
-    assert (
-        cupy.argmax(x, axis=1, dtype="int32").dtype
-        == x.argmin(axis=1, dtype="int32").dtype
-        == "int32"
+        lambda: getattr(there, name)(axis=0, keepdims=keepdims),
     )
 
 
@@ -706,22 +651,18 @@ def test_other_functions_compute_as_numpys(x):
     pairs = [
         (cupy.where(x > 2, x, 0.0), np.where(a > 2, a, 0.0)),
         (cupy.roll(x, 1, axis=1), np.roll(a, 1, axis=1)),
-        (cupy.take(x, index, axis=0), a[[1, 0]]),
+        (x.take(index, axis=0), a[[1, 0]]),
         (x.take(1, axis=1), a[:, 1]),
-        (cupy.stack([x, x], axis=1), np.stack([a, a], axis=1)),
         (cupy.concatenate((x, x), axis=1), np.concatenate([a, a], axis=1)),
         (cupy.arange(3), np.arange(3)),
         (cupy.arange(1, 7, 2, dtype="float32"), np.arange(1, 7, 2, dtype=np.float32)),
-        (cupy.eye(2, 3), np.eye(2, 3)),
         (cupy.full(2, 7, dtype="uint8"), np.full(2, 7, dtype=np.uint8)),
-        (cupy.full_like(x, 3), np.full_like(a, 3)),
-        (cupy.ones_like(x, dtype=bool), np.ones_like(a, dtype=bool)),
+        (cupy.ones(3, dtype=bool), np.ones(3, dtype=bool)),
         (cupy.zeros_like(x), np.zeros_like(a)),
-        (cupy.reshape(x, (3, -1)), a.reshape(3, -1)),
-        (cupy.dot(x, x.T), a @ a.T),
+        (x.reshape((3, -1)), a.reshape(3, -1)),
+        (x @ x.T, a @ a.T),
         (x[:, None, ::-1], a[:, None, ::-1]),
         (x[index, 1:], a[[1, 0], 1:]),
-        (cupy.count_nonzero(x, axis=0), np.count_nonzero(a, axis=0)),
     ]
     for result, expected in pairs:
         assert result.dtype == expected.dtype
@@ -745,7 +686,7 @@ def test_every_kind_of_call_is_recorded_and_kept(x, monkeypatch):
     x.sum(axis=(0, 1), keepdims=True)
     x @ x.T
     cupy.exp(np.float64(2))
-    cupy.lib.stride_tricks.sliding_window_view(x, (2, 2))
+    cupy.lib.stride_tricks.as_strided(x, (1, 2, 2, 2), (24, 12, 4, 4))
     x[0, 1:] = 1
     float(x[0, 0])
     cupy.copyto(x, x[:1] * 2)
@@ -757,7 +698,7 @@ def test_every_kind_of_call_is_recorded_and_kept(x, monkeypatch):
         Call("cupy.matmul", ("float32[2]", "float32[2]"), (), "float32[2]"),
         Call("cupy.exp", ("numpy.float64",), (), "float64[0]"),
         Call(
-            "cupy.lib.stride_tricks.sliding_window_view", ("float32[2]", "tuple"), (), "float32[4]"
+            "cupy.lib.stride_tricks.as_strided", ("float32[2]", "tuple", "tuple"), (), "float32[4]"
         ),
         Call("cupy.ndarray.__setitem__", ("tuple", "int"), (), "None"),
         Call("cupy.ndarray.__getitem__", ("tuple",), (), "float32[0]"),
@@ -780,11 +721,9 @@ def test_a_refused_call_is_not_recorded(x, monkeypatch):
 
 
 def test_waiting_for_the_device_is_counted():
-    cupy.cuda.Device().synchronize()
     cupy.cuda.get_current_stream().synchronize()
-    cupy.cuda.Stream.null.synchronize()
     cupy.cuda.Event().synchronize()
-    assert meter.syncs == 4 and meter.down == []
+    assert meter.syncs == 2 and meter.down == []
 
 
 def test_an_event_has_a_time_once_it_was_waited_for():
@@ -798,14 +737,11 @@ def test_an_event_has_a_time_once_it_was_waited_for():
 
 
 def test_there_is_one_device():
-    assert cupy.cuda.is_available() and cupy.cuda.runtime.getDeviceCount() == 1
+    assert cupy.cuda.runtime.getDeviceCount() == 1
     properties = cupy.cuda.runtime.getDeviceProperties(0)
     free, total = cupy.cuda.Device().mem_info
     assert properties["name"] == b"Stand-in" and free <= total == properties["totalGlobalMem"]
     assert cupy.cuda.Device().id == 0
-    assert cupy.cuda.runtime.runtimeGetVersion() == cupy.cuda.runtime.driverGetVersion() == 13000
     pool = cupy.get_default_memory_pool()
     assert pool.used_bytes() <= pool.total_bytes()
-    pool.free_all_blocks()
-    cupy.get_default_pinned_memory_pool().free_all_blocks()
     assert meter.syncs == 0

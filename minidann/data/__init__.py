@@ -4,14 +4,10 @@ from minidann.data.amazon_reviews import load_amazon
 from minidann.data.augment import cutout, random_warp
 from minidann.data.batches import Batches
 from minidann.data.mnist import Digits, load_mnist
-from minidann.data.mnist_m import (
-    cached_mnistm_pair,
-    load_backgrounds,
-    load_mnistm_release,
-    make_mnistm,
-    mnistm_pair,
-)
+from minidann.data.mnist_m import cached_mnistm_pair, make_mnistm, mnistm_pair
+from minidann.data.mnistm_release import load_mnistm_release
 from minidann.data.pairs import as_pair
+from minidann.data.photographs import load_backgrounds
 from minidann.data.sklearn_digits import load_digits_pair
 from minidann.data.svhn import load_svhn
 from minidann.data.synth_digits import load_synth_digits, make_synth_digits

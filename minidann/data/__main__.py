@@ -1,26 +1,28 @@
 """The data sets at a glance, and how to get them.
 
 python -m minidann.data                                   what there is, and whether it is here
-python -m minidann.data fetch mnist bsds500               download them, resume if stopped, check their content
+python -m minidann.data fetch mnist bsds500               download and verify them, or go on with it
 python -m minidann.data show mnist usps --out sheet.png   a picture of what is in them
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from minidann.data.fetch import fetch_dataset, locate, missing
-from minidann.data.registry import DATASETS
+from minidann.data.registry import DATASETS, DataSet, find_dataset
 from minidann.data.store import folders
 from minidann.runtime.command import clear_errors
 from minidann.runtime.errors import InputError
 
 SEARCHED = "--data-dir, then $MINIDANN_DATA, then datasets/, then ~/.cache/minidann"
+PRESENT = "there already, checked,"
 
 
 @clear_errors
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, or do what the command says."""
     args = parse(argv)
     if args.command == "fetch":
@@ -29,7 +31,8 @@ def main(argv=None):
         return show(args)
     if args.data_dir and not Path(args.data_dir).is_dir():
         raise InputError(
-            f"{args.data_dir} is not a folder; name the one that holds the data sets with --data-dir, or leave it out"
+            f"{args.data_dir} is not a folder; "
+            "name the one that holds the data sets with --data-dir, or leave it out"
         )
     print(f"Data sets, sought in {SEARCHED}:\n")
     for dataset in DATASETS.values():
@@ -37,50 +40,66 @@ def main(argv=None):
     return 0
 
 
-def parse(argv=None):
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The options. ``--data-dir`` is understood before and after the command."""
     usage = "\n".join(__doc__.splitlines()[2:])
     parser = argparse.ArgumentParser(
         prog="python -m minidann.data",
+        allow_abbrev=False,
         description=f"{__doc__.splitlines()[0]} Without a command: a table of all data sets.",
         epilog=f"examples:\n{usage}\n\nFiles are sought in {SEARCHED}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder that is searched first")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="{fetch,show}")
-    about = "download data sets; a download that was stopped goes on where it was, and nothing is put in place before its content is checked"
-    fetching = commands.add_parser("fetch", help="download data sets", description=about)
+    about = (
+        "Download data sets. A download that was stopped goes on where it was, "
+        "and nothing is put in place before its content has been verified."
+    )
+    fetching = commands.add_parser(
+        "fetch", help="download data sets", description=about, allow_abbrev=False
+    )
     fetching.add_argument(
         "names",
         nargs="+",
         metavar="NAME",
-        help=f"of {', '.join(fetchable())}; mnistm is made of mnist and bsds500 and fetches both",
+        help=f"one or more of {', '.join(fetchable())}; mnistm stands for mnist and bsds500, "
+        "which it is made of",
     )
-    into = "folder to put them in, made if it is not there (default: $MINIDANN_DATA, or ~/.cache/minidann)"
+    into = (
+        "folder to put them in, created if it is missing "
+        "(default: $MINIDANN_DATA, or ~/.cache/minidann)"
+    )
     fetching.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS, help=into)
     showing = commands.add_parser(
         "show",
         help="draw what is in data sets",
-        description="draw a contact sheet of data sets, side by side",
+        allow_abbrev=False,
+        description="Draw a contact sheet of data sets, side by side.",
     )
-    showing.add_argument("names", nargs="+", metavar="NAME", help=f"of {', '.join(DATASETS)}")
+    showing.add_argument(
+        "names", nargs="+", metavar="NAME", help=f"one or more of {', '.join(DATASETS)}"
+    )
     showing.add_argument(
         "--out",
         type=Path,
         default=Path("sheet.png"),
         metavar="FILE",
-        help="the picture; its suffix says the format (default: %(default)s)",
+        help="the picture; its suffix determines the format (default: %(default)s)",
     )
     showing.add_argument(
         "--data-dir", metavar="DIR", default=argparse.SUPPRESS, help="folder that is searched first"
     )
     showing.add_argument(
-        "--seed", type=int, default=0, help="chooses the images (default: %(default)s)"
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the choice of images (default: %(default)s)",
     )
     return parser.parse_args(argv)
 
 
-def fetchable():
+def fetchable() -> list[str]:
     """Names of the data sets that can be downloaded."""
     return [
         name
@@ -89,7 +108,7 @@ def fetchable():
     ]
 
 
-def fetch(args):
+def fetch(args: argparse.Namespace) -> int:
     """Download what is named."""
     folder = Path(
         args.data_dir or os.environ.get("MINIDANN_DATA") or Path.home() / ".cache" / "minidann"
@@ -106,16 +125,15 @@ def fetch(args):
                 else next((there for there in folders() if not missing(dataset, there)), folder)
             )
             new = fetch_dataset(dataset, where)
-            print(
-                f"{dataset.name}: {f'{len(new)} files downloaded, checked and put' if new else 'there already, checked,'} in {where}"
-            )
+            what = f"{len(new)} files downloaded, checked and put" if new else PRESENT
+            print(f"{dataset.name}: {what} in {where}")
     except KeyboardInterrupt:
         print("\nStopped; the same command goes on where this one was.", file=sys.stderr)
         return 130
     return 0
 
 
-def to_fetch(names):
+def to_fetch(names: Iterable[str]) -> list[DataSet]:
     """The data sets to download for those names, each once.
 
     Raises
@@ -125,38 +143,31 @@ def to_fetch(names):
     """
     found = {}
     for name in names:
-        for part in named(name).parts or (name,):
+        for part in find_dataset(name).parts or (name,):
             if part not in fetchable():
                 raise InputError(why_not(DATASETS[part]))
             found[part] = DATASETS[part]
     return list(found.values())
 
 
-def named(name):
-    """The data set of that name.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    if name not in DATASETS:
-        raise InputError(f"there is no data set {name!r}; choose from {', '.join(DATASETS)}")
-    return DATASETS[name]
-
-
-def why_not(dataset):
-    """Why a data set can not be downloaded, in a sentence."""
+def why_not(dataset: DataSet) -> str:
+    """Why a data set cannot be downloaded, in a sentence."""
     if not dataset.files:
-        return f"{dataset.name} needs no files and can be used as it is; fetch is for {', '.join(fetchable())}"
+        return (
+            f"{dataset.name} needs no files and can be used as it is; "
+            f"fetch is for {', '.join(fetchable())}"
+        )
     folder = Path(dataset.files[0].name).parts[0]
-    return f"{dataset.name} has no address that a program could download it from; get it by hand ({dataset.source}) and put it in {folder}/ of a data folder"
+    return (
+        f"{dataset.name} has no address that a program could download it from; "
+        f"get it by hand ({dataset.source}) and put it in {folder}/ of a data folder"
+    )
 
 
-def show(args):
+def show(args: argparse.Namespace) -> int:
     """Draw what is named."""
     for name in args.names:
-        named(name)
+        find_dataset(name)
     from minidann.data import sheets  # matplotlib takes a second to import
 
     sheets.show(args.names, args.out, args.data_dir, args.seed)
@@ -164,14 +175,14 @@ def show(args):
     return 0
 
 
-def entry(dataset, data_dir=None):
+def entry(dataset: DataSet, data_dir: str | None = None) -> str:
     """What the table says of a data set, in two lines."""
     there, where, size = state(dataset, data_dir)
     first = f"{dataset.name:<16}{there:<16}{size:>9}   {dataset.images:<26} {where}".rstrip()
     return f"{first}\n    {dataset.title}; licence: {dataset.licence}; {dataset.source}"
 
 
-def state(dataset, data_dir=None):
+def state(dataset: DataSet, data_dir: str | None = None) -> tuple[str, str, str]:
     """(whether it is there, in which folders, its size on disk), in words."""
     files = [file for part in dataset.parts for file in DATASETS[part].files] or dataset.files
     if not files:
@@ -188,13 +199,11 @@ def state(dataset, data_dir=None):
     return f"{len(paths)} of {len(files)} files" if paths else "not present", where, size
 
 
-def contents(dataset, paths):
-    """The files of a data set on disk: those paths, and if it was put there by hand all that lies beside them."""
+def contents(dataset: DataSet, paths: list[Path]) -> Iterable[Path]:
+    """The files of a data set on disk: those paths; if it was put there by hand, their folders."""
     if dataset.parts or dataset.name in fetchable():
         return paths
-    return {
-        path for to_device_of in paths for path in to_device_of.parent.rglob("*") if path.is_file()
-    }
+    return {path for found in paths for path in found.parent.rglob("*") if path.is_file()}
 
 
 if __name__ == "__main__":

@@ -1,24 +1,31 @@
-"""Amazon reviews: is a review of a book, a DVD, an electronic or a kitchen article positive? Four domains, 2,000 labelled reviews each.
+"""Amazon reviews: is a review positive? Four domains, 2,000 labelled training reviews each.
 
-Blitzer, Dredze and Pereira, *Biographies, Bollywood, Boom-boxes and Blenders*, 2007, as the authors
-of DANN published them: for each of 5,000 words and pairs of words how often it occurs. The files
-are svmlight text, a line a review, its label and then ``word:count`` for the words that do occur,
-numbered from 0:
+The reviews are of books, DVDs, electronics and kitchen articles. Blitzer, Dredze and Pereira,
+*Biographies, Bollywood, Boom-boxes and Blenders*, 2007, as the authors of DANN published them: for
+each of 5,000 words and pairs of words, how often it occurs. The files are svmlight text, one review
+a line: its label, then ``word:count`` for the words that occur, numbered from 0:
 
     -1 0:3 1:2 2:1 ... 4812:1            -1 negative, 1 positive
 """
 
+from __future__ import annotations
+
 import io
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from sklearn.datasets import load_svmlight_file
 
-from minidann.data.store import File, find, verify
+from minidann.data.store import File, PathLike, find, verify
 from minidann.runtime.errors import InputError
 
-SOURCE = "https://raw.githubusercontent.com/GRAAL-Research/domain_adversarial_neural_network/master/data/"
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+SOURCE = (
+    "https://raw.githubusercontent.com/GRAAL-Research/domain_adversarial_neural_network/"
+    "master/data/"
+)
 KINDS = ("books", "dvd", "electronics", "kitchen")
 WORDS = 5000
 SHA256 = {  # of the parsed rows, words, counts and labels
@@ -36,7 +43,7 @@ FILES = {
     for name, sha256 in SHA256.items()
 }
 LARGEST = 1 << 25  # bytes; the largest file has 2.5 million
-LARGEST_REVIEWS = 20_000  # which take 400 MB as a dense array; the largest file has 5,945
+LARGEST_REVIEWS = 20_000  # these take 400 MB as a dense array; the largest file has 5,945
 
 
 class Reviews(NamedTuple):
@@ -52,8 +59,11 @@ class Reviews(NamedTuple):
     y_test: np.ndarray
 
 
-def load_amazon(kind, data_dir=None, *, sparse=False):
-    """The reviews of one kind, from ``amazon/KIND_train.svmlight`` and ``amazon/KIND_test.svmlight`` of a data folder.
+def load_amazon(kind: str, data_dir: PathLike | None = None, *, sparse: bool = False) -> Reviews:
+    """The reviews of one kind.
+
+    They are read from ``amazon/KIND_train.svmlight`` and ``amazon/KIND_test.svmlight`` of a data
+    folder.
 
     Parameters
     ----------
@@ -89,14 +99,24 @@ def load_amazon(kind, data_dir=None, *, sparse=False):
     return Reviews(*arrays)
 
 
-def read_svmlight(path):
-    """The counts, a float64 :class:`scipy.sparse.csr_matrix` (N, 5000), and the labels, int64 (N,) of 0 and 1, of a file.
+def read_svmlight(path: Path) -> tuple[csr_matrix, np.ndarray]:
+    """The counts and labels of a file.
+
+    Returns
+    -------
+    counts : float64 scipy.sparse.csr_matrix (N, 5000)
+    labels : int64 array (N,)
+        0 negative, 1 positive.
 
     Raises
     ------
     InputError
-        If it is unreadable, larger than any of these files, or not of this format.
+        If the file cannot be read, is larger than any of these files, or not in this format.
     """
+    # these take most of a second to import
+    from scipy.sparse import csr_matrix
+    from sklearn.datasets import load_svmlight_file
+
     remedy = f"download it again from {SOURCE}{path.name}"
     try:
         with open(path, "rb") as file:
@@ -108,25 +128,29 @@ def read_svmlight(path):
         counts, labels = load_svmlight_file(
             io.BytesIO(text), n_features=WORDS, dtype=np.float64, zero_based=True
         )
+    except InputError:
+        raise
     except (OSError, ValueError, OverflowError, IndexError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} can not be read ({error}); {remedy}") from error
+        raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
     if not 0 < len(labels) <= LARGEST_REVIEWS:
         raise InputError(
             f"{path} holds {len(labels)} reviews, not 1 to {LARGEST_REVIEWS}; {remedy}"
         )
-    if not np.isin(labels, (-1, 1)).all():
+    unknown = labels[~np.isin(labels, (-1, 1))]
+    if len(unknown):
         raise InputError(
-            f"{path} holds the label {labels[~np.isin(labels, (-1, 1))][0]:g}, but a review is -1 or 1; {remedy}"
+            f"{path} holds the label {unknown[0]:g}, but a review is -1 or 1; {remedy}"
         )
     if not (np.abs(counts.data) <= np.finfo(np.float32).max).all():
         raise InputError(f"{path} holds a count that is not a finite number; {remedy}")
     return csr_matrix(counts), (labels > 0).astype(np.int64)
 
 
-def content(counts, labels):
-    """What is verified, in types that are the same on every machine: where the rows end, the words, their counts, the labels."""
+def content(counts: csr_matrix, labels: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What is verified: where the rows end, the words, their counts, the labels.
+
+    Their types are the same on every machine.
+    """
     return (
         counts.indptr.astype(np.int64),
         counts.indices.astype(np.int64),

@@ -1,30 +1,41 @@
 """Augmentation: images that were never taken, but might have been."""
 
 from functools import cache
+from types import ModuleType
 
 import numpy as np
 
-from minidann.runtime.arrays import array_module, fused, to_device_of
+from minidann.runtime.arrays import Array, array_module, fused, to_device_of
 
 KNOTS = 5  # of the elastic field along each axis
 
 
-def random_warp(x, rng, *, shift=0.0, affine=0.0, elastic=0.0):
-    """Bend each image its own way, as if it were on a sheet of rubber; what comes in from outside repeats the border.
+def random_warp(
+    x: Array,
+    rng: np.random.Generator,
+    *,
+    shift: float = 0.0,
+    affine: float = 0.0,
+    elastic: float = 0.0,
+) -> Array:
+    """Warp each image in its own way, as if it were on a sheet of rubber.
 
-        y[n](p) = x[n](m + A[n] (p - m) + t[n] + u[n](p))        p = (i, j), a pixel of y; m, the middle of the image
+        y[n](p) = x[n](m + A[n] (p - m) + t[n] + u[n](p))
 
-        A[n]       the unit matrix + affine N(0, 1) in each of its four entries: size, slant and turn
+        p          (i, j), a pixel of y
+        m          the middle of the image
+        A[n]       identity + affine N(0, 1) in each of its four entries: scale, shear, rotation
         t[n]       uniform on -shift .. shift, down and right
         u[n](p)    elastic N(0, 1), down and right, at 5 x 5 knots; bilinear between them
 
-    Labels stay what they are as long as all three are small: a 6 that is turned far enough is a 9.
+    Places outside of the image repeat its border. Labels stay true as long as all three are small:
+    a 6 that is turned far enough is a 9.
 
     Parameters
     ----------
     x : array (N, H, W, C)
     rng : numpy.random.Generator
-        Draws A, t and u, on the host, so that a CPU and a GPU see the same images.
+        Draws A, t and u in main memory, so that a CPU and a GPU see the same images.
     shift, elastic : float
         In pixels.
     affine : float
@@ -34,10 +45,11 @@ def random_warp(x, rng, *, shift=0.0, affine=0.0, elastic=0.0):
     -------
     float32 array (N, H, W, C)
 
-    Notes ----- The affine part is that of French et al., *Self-ensembling for visual domain
-    adaptation* (2018), where it is 0.1. The elastic part goes back to Simard et al., *Best
-    practices for convolutional neural networks* (2003), who smooth a field of noise by a Gaussian
-    instead.
+    Notes
+    -----
+    The affine part is that of French et al., *Self-ensembling for visual domain adaptation* (2018),
+    where it is 0.1. The elastic part goes back to Simard et al., *Best practices for convolutional
+    neural networks* (2003), who smooth a field of noise by a Gaussian instead.
     """
     n, *size, _ = x.shape
     a = np.eye(2) + affine * rng.standard_normal((n, 2, 2))
@@ -46,74 +58,81 @@ def random_warp(x, rng, *, shift=0.0, affine=0.0, elastic=0.0):
     a, t, u = (to_device_of(x, draw.astype(np.float32)) for draw in (a, t, u))
     tall, wide = (to_device_of(x, hats(KNOTS, length)) for length in size)
     u = tall @ u @ wide.T  # (N, 2, H, W)
-    down, right = (
+    down, right = (  # (H,) (W,)
         to_device_of(x, np.arange(length, dtype=np.float32) - middle(length)) for length in size
-    )  # (H,) (W,)
+    )
     a, t = a[..., None, None], t[..., None, None]
-    rows, columns = (
+    rows, columns = (  # (N, H, W)
         a[:, k, 0] * down[:, None] + a[:, k, 1] * right + (t[:, k] + middle(size[k])) + u[:, k]
         for k in (0, 1)
-    )  # (N, H, W)
+    )
     return sample(x, rows, columns)
 
 
-def cutout(x, rng, *, side=0.5, fill=127.5):
-    """Lay a plain square on each image at a random place: the network must not lean on one stroke alone.
+def cutout(x: Array, rng: np.random.Generator, *, side: float = 0.5, fill: float = 127.5) -> Array:
+    """Lay a plain square on each image at a random place, so that no single stroke decides.
 
-        y[n](p) = fill if max_k |p_k - m[n]_k| < s[n] / 2, else x[n](p)        p, the middle of a pixel
+        y[n](p) = fill if max_k |p_k - m[n]_k| < s[n] / 2, else x[n](p)
 
-        m[n]       the middle of the square, uniform over the image, so that part of it may lie outside
+        p          the middle of a pixel
+        m[n]       the middle of the square, uniform over the image; part of it may lie outside
         s[n]       its side, uniform on 0 .. side
 
     Parameters
     ----------
     x : array (N, H, W, C)
     rng : numpy.random.Generator
-        Draws m and s, on the host.
+        Draws m and s in main memory.
     side : float
-        The largest square's, as a share of the image's height (down) and width (right).
+        Side of the largest square, as a share of the image's height (down) and width (right).
     fill : float
         What the square is filled with: the middle grey of 0..255.
 
     Returns
     -------
     array (N, H, W, C)
-        Of the same type as x.
+        Of the same dtype as x.
 
-    Notes ----- DeVries and Taylor, *Improved regularization of convolutional neural networks with
-    cutout* (2017), whose squares are all of one size. Those of Sohn et al., *FixMatch* (2020), are
-    as here.
+    Notes
+    -----
+    DeVries and Taylor, *Improved regularization of convolutional neural networks with cutout*
+    (2017), whose squares are all of one size. Those of Sohn et al., *FixMatch* (2020), are as here.
     """
     n, *size, _ = x.shape
     m = rng.uniform(size=(n, 2))
     reach = rng.uniform(0, side / 2, n)
     m, reach = (to_device_of(x, draw.astype(np.float32)) for draw in (m, reach))
-    down, right = (
+    down, right = (  # (H,) (W,)
         to_device_of(x, (np.arange(length, dtype=np.float32) + 0.5) / length) for length in size
-    )  # (H,) (W,)
-    rows, columns = (
+    )
+    rows, columns = (  # (N, H) (N, W)
         abs(at - m[:, k, None]) < reach[:, None] for k, at in enumerate((down, right))
-    )  # (N, H) (N, W)
+    )
     covered = rows[:, :, None, None] & columns[:, None, :, None]  # (N, H, W, 1)
     return array_module(x).where(covered, x.dtype.type(fill), x)
 
 
-def middle(length):
+def middle(length: int) -> np.float32:
     """The coordinate of the middle of a line of pixels."""
     return np.float32((length - 1) / 2)
 
 
 @cache
-def hats(knots, length):
-    """The matrix float32 (length, knots) that stretches a line of a few values to many, linearly: a column is a hat about its knot."""
+def hats(knots: int, length: int) -> np.ndarray:
+    """The matrix float32 (length, knots) that interpolates a line of a few values linearly.
+
+    Each column is a hat function, highest at its knot.
+    """
     at = np.linspace(0, knots - 1, length)
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(knots))).astype(np.float32)
 
 
-def sample(x, rows, columns):
-    """The images at places between their pixels.
+def sample(x: Array, rows: Array, columns: Array) -> Array:
+    """The images at places between their pixels, by bilinear interpolation.
 
-        y = (1-r) (1-c) x[i, j] + (1-r) c x[i, j+1] + r (1-c) x[i+1, j] + r c x[i+1, j+1]        i + r = row, j + c = column, 0 <= r, c <= 1
+        y = (1-r) (1-c) x[i, j] + (1-r) c x[i, j+1] + r (1-c) x[i+1, j] + r c x[i+1, j+1]
+
+        i + r = row, j + c = column, 0 <= r, c <= 1
 
     Parameters
     ----------
@@ -131,22 +150,30 @@ def sample(x, rows, columns):
     j, c = whole_and_part(xp, columns, width)
     corner = (xp.arange(n)[:, None, None] * height + i) * width + j  # of x as a list of pixels
     pixels = x.reshape(-1, channels).astype(np.float32)
-    upper, upper_right, lower, lower_right = (
+    upper, upper_right, lower, lower_right = (  # (N, h, w, C)
         pixels.take(corner + step, axis=0) for step in (0, 1, width, width + 1)
-    )  # (N, h, w, C)
+    )
     upper = between(upper, upper_right, c)
     lower = between(lower, lower_right, c)
     return between(upper, lower, r)
 
 
 @fused
-def between(a, b, share):
+def between(a: Array, b: Array, share: Array) -> Array:
     """a + share (b - a)"""
     return a + share * (b - a)
 
 
-def whole_and_part(xp, at, length):
-    """Places along a line of pixels, as the pixel before each (N, h, w), the last but one at most, and the rest of the way, 0..1, (N, h, w, 1)."""
+def whole_and_part(xp: ModuleType, at: Array, length: int) -> tuple[Array, Array]:
+    """Places along a line of pixels, split.
+
+    Returns
+    -------
+    whole : int32 array (N, h, w)
+        The pixel before each place, the last but one at most.
+    part : array (N, h, w, 1)
+        The rest of the way, 0..1.
+    """
     at = xp.minimum(xp.maximum(at, 0), length - 1)
     whole = xp.minimum(at.astype(np.int32), length - 2)
     return whole, (at - whole.astype(at.dtype))[..., None]

@@ -1,36 +1,45 @@
 """Downloading a data set: resumed where it stopped, checked before it is put in place.
 
-    DATA/.fetch-mnist/mnist/NAME.part          what has come so far; the next run asks for the rest (Range)
-    DATA/.fetch-mnist/mnist/NAME.part.from     its address and the server's mark of that version (ETag or date)
-    DATA/.fetch-mnist/mnist/NAME               whole; it waits for the other files of the set
-    DATA/mnist/NAME                            in place, after the data set was loaded from .fetch-mnist and found undamaged
+    DATA/.fetch-mnist/mnist/NAME.part        what has come so far; the next run asks for the rest
+    DATA/.fetch-mnist/mnist/NAME.part.from   its address, and the server's mark of that version
+                                             (ETag or date)
+    DATA/.fetch-mnist/mnist/NAME             whole; it waits for the other files of the set
+    DATA/mnist/NAME                          in place, after the data set was loaded from
+                                             .fetch-mnist and found undamaged
 
-A file gets its last name by a rename alone, so that whatever happens, a full disk or kill -9, no
-half file is ever found under it. Two processes take turns by a lock on DATA/.fetch.lock; the second
-finds the files there.
+A file gets its last name only by a rename, so that whatever happens, a full disk or kill -9, no
+half file is ever found under it. Two processes take turns through a lock on DATA/.fetch.lock; the
+second finds the files there.
 """
+
+from __future__ import annotations
 
 import errno
 import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from minidann.data.store import folders
+from minidann.data.store import File, PathLike, folders
 from minidann.runtime.errors import InputError
 from minidann.runtime.files import replacing
 
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from minidann.data.registry import DataSet
 
 TIMEOUT = 30  # seconds without a byte
 LARGEST = 4 << 30  # bytes; the largest file of all is SVHN's extra one, 1.3 GB
@@ -46,7 +55,7 @@ class RangeBeyondEnd(Exception):
     """Status 416: the file has no bytes from there on."""
 
 
-def fetch_dataset(dataset, folder, progress=True):
+def fetch_dataset(dataset: DataSet, folder: PathLike, progress: bool = True) -> list[File]:
     """Download what is missing of a data set, check its content, and put it in place.
 
     Parameters
@@ -66,13 +75,12 @@ def fetch_dataset(dataset, folder, progress=True):
     Raises
     ------
     InputError
-        If a file can not be downloaded or written, or the content is damaged, be it new or there
-        before.
+        If a file cannot be downloaded or written, or the content is damaged, whether it is new or
+        was there before.
     """
     folder = Path(folder)
-    if not missing(
-        dataset, folder
-    ):  # nothing is written, not even a lock: the folder may be read-only
+    if not missing(dataset, folder):
+        # nothing is written, not even a lock: the folder may be read-only
         check(dataset, folder, "delete that file to fetch it anew")
         return []
     with writing_to(folder):
@@ -81,14 +89,14 @@ def fetch_dataset(dataset, folder, progress=True):
             return complete(dataset, folder, progress)
 
 
-def complete(dataset, folder, progress):
-    """The part of :func:`fetch_dataset` that one process at a time is in."""
+def complete(dataset: DataSet, folder: Path, progress: bool) -> list[File]:
+    """The part of :func:`fetch_dataset` that one process at a time executes."""
     files, staging = missing(dataset, folder), folder / f".fetch-{dataset.name}"
     if not files:
         return []  # another process was faster, and has checked them
     for file in dataset.files:
-        if file not in files:
-            lend(present(file, folder), staging / file.name)
+        if path := present(file, folder):
+            lend(path, staging / file.name)
         elif not (staging / file.name).exists():
             fetch(file, staging, progress)
     try:
@@ -102,14 +110,16 @@ def complete(dataset, folder, progress):
     return files
 
 
-def fetch(file, folder, progress=True):
-    """Download one file, from the first of its addresses that gives it whole. Its content is not looked at.
+def fetch(file: File, folder: PathLike, progress: bool = True) -> Path:
+    """Download one file, from the first of its addresses that gives it whole.
+
+    Its content is not checked.
 
     Parameters
     ----------
     file : minidann.data.store.File
     folder : path
-        The file is written to ``folder / file.name``, until it is whole with ``.part`` at the end.
+        The file is written to ``folder / file.name``, with ``.part`` at the end until it is whole.
     progress : bool
         Whether to show a bar.
 
@@ -120,7 +130,7 @@ def fetch(file, folder, progress=True):
     Raises
     ------
     InputError
-        If no address gives it, or it can not be written; what has come of it is kept for the next
+        If no address gives it, or it cannot be written; what has come of it is kept for the next
         call.
     """
     path = Path(folder, file.name)
@@ -138,11 +148,12 @@ def fetch(file, folder, progress=True):
             note(part).unlink()
             return path
     raise InputError(
-        f"{file.name} could not be downloaded ({'; '.join(failures)}); look at the connection, then {AGAIN}"
+        f"{file.name} could not be downloaded ({'; '.join(failures)}); "
+        f"look at the connection, then {AGAIN}"
     )
 
 
-def download(address, part, progress):
+def download(address: str, part: Path, progress: bool) -> None:
     """Write what an address gives to ``part``, or the rest of it. Raises Failed."""
     begin = resumable(part, address)
     try:
@@ -150,9 +161,8 @@ def download(address, part, progress):
     except RangeBeyondEnd:
         begin, response = 0, connect(address, part, 0)
     with response:
-        begin = (
-            begin if response.status == 206 else 0
-        )  # 200: the whole file, whatever was asked for
+        if response.status != 206:  # 200: the whole file, whatever was asked for
+            begin = 0
         size = expected_size(response, begin)
         if not begin:
             restart(part, address, response)
@@ -169,12 +179,13 @@ def download(address, part, progress):
                 raise Failed(f"it sent {out.tell():,} of {size:,} bytes")
 
 
-def connect(address, part, begin):
-    """The response to a request for a file from byte ``begin`` on. Raises Failed, RangeBeyondEnd."""
+def connect(address: str, part: Path, begin: int) -> HTTPResponse:
+    """The response to a request for a file from byte ``begin`` on.
+
+    Raises Failed, RangeBeyondEnd.
+    """
     headers = {"User-Agent": "minidann"}
-    if (
-        begin
-    ):  # If-Range: the whole file, please, if it is no longer the one that we have the beginning of
+    if begin:  # If-Range: send the whole file if it is no longer the one that ``part`` began
         headers |= {"Range": f"bytes={begin}-", "If-Range": origin(part)[1]}
     refuse_other_schemes(address)
     try:
@@ -185,28 +196,31 @@ def connect(address, part, begin):
         error.close()
         if error.code == 416 and begin:
             raise RangeBeyondEnd from error
-        raise Failed(
-            f"{error.code} {' '.join(str(error.reason).split())}"
-        ) from error  # some reasons are of several lines
+        words = str(error.reason).split()  # some reasons have several lines
+        raise Failed(f"{error.code} {' '.join(words)}") from error
     except (OSError, HTTPException, ValueError) as error:
         raise Failed(reason(error)) from error
 
 
-def refuse_other_schemes(address):
-    """urllib would read file:, data: and ftp: as well. Raises Failed."""
+def refuse_other_schemes(address: str) -> None:
+    """Refuse file:, data: and ftp:, which urllib would read as well. Raises Failed."""
     if not address.startswith(("http://", "https://")):
         raise Failed("it is not an address of http or https")
 
 
-def expected_size(response, begin):
-    """Bytes of the whole file, None if the server does not say. Raises Failed where the answer is no such file."""
+def expected_size(response: HTTPResponse, begin: int) -> int | None:
+    """Bytes of the whole file, None if the server does not say.
+
+    Raises Failed if the answer cannot be that file.
+    """
     if response.headers.get_content_type() == "text/html":
         raise Failed("it answered with a web page, not with the file")
     if begin:
-        match = re.fullmatch(rf"bytes {begin}-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        given = response.headers.get("Content-Range", "")
+        match = re.fullmatch(rf"bytes {begin}-\d+/(\d+)", given)
         if not match:
             raise Failed(f"it answered with other bytes than those from {begin} on")
-        size = match[1]
+        size: str | None = match[1]
     else:
         size = response.headers.get("Content-Length")
     if size is None:
@@ -216,8 +230,11 @@ def expected_size(response, begin):
     return int(size)
 
 
-def chunks(response):
-    """The bytes of a response as they come. Raises Failed; an error in *writing* them is thus never taken for the network's."""
+def chunks(response: HTTPResponse) -> Iterator[bytes]:
+    """The bytes of a response as they come.
+
+    Raises Failed, so that an error in *writing* them is never taken for one of the network.
+    """
     while True:
         try:
             chunk = response.read(CHUNK)
@@ -228,15 +245,15 @@ def chunks(response):
         yield chunk
 
 
-def reason(error):
+def reason(error: Exception) -> str:
     """Why a connection failed, in a few words."""
     if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
         return f"no answer for {TIMEOUT} seconds"
-    cause = error.reason if isinstance(error, URLError) else error
+    cause: Any = error.reason if isinstance(error, URLError) else error
     return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
 
 
-def bar(part, begin, size, progress):
+def bar(part: Path, begin: int, size: int | None, progress: bool) -> dict[str, Any]:
     """Options of tqdm for one download."""
     return {
         "desc": part.name.removesuffix(".part"),
@@ -248,13 +265,13 @@ def bar(part, begin, size, progress):
     }
 
 
-def note(part):
+def note(part: Path) -> Path:
     """Path of the note that says where a partial file came from."""
     return part.with_name(part.name + ".from")
 
 
-def origin(part):
-    """(address, mark of the version) of a partial file; empty texts if they are not known."""
+def origin(part: Path) -> tuple[str, str]:
+    """(address, mark of the version) of a partial file; empty if they are not known."""
     try:
         address, mark = note(part).read_text().split("\n")
     except (OSError, ValueError):
@@ -262,25 +279,22 @@ def origin(part):
     return address, mark
 
 
-def resumable(part, address):
-    """How many bytes of a partial file are certain to be the beginning of what the address gives."""
+def resumable(part: Path, address: str) -> int:
+    """How many bytes of a partial file are certain to begin the file that the address gives."""
     begun_at, mark = origin(part)
     return part.stat().st_size if begun_at == address and mark and part.exists() else 0
 
 
-def restart(part, address, response):
-    """Forget what has come so far, and note where what comes now is from."""
-    part.unlink(
-        missing_ok=True
-    )  # before the note is changed: at no time does a note speak of other bytes
-    etag = response.headers.get("ETag", "")
-    mark = (
-        etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
-    )  # a weak ETag, W/"...", promises no equal bytes
+def restart(part: Path, address: str, response: HTTPResponse) -> None:
+    """Forget what has come so far, and note where the bytes that come now are from."""
+    part.unlink(missing_ok=True)  # before the note changes: a note never speaks of other bytes
+    mark = response.headers.get("ETag", "")
+    if not mark.startswith('"'):  # a weak ETag, W/"...", does not promise equal bytes
+        mark = response.headers.get("Last-Modified", "")
     note(part).write_text(f"{address}\n{mark}")
 
 
-def check(dataset, folder, remedy):
+def check(dataset: DataSet, folder: Path, remedy: str) -> None:
     """Load a data set, which compares its content with what was published.
 
     Raises
@@ -296,24 +310,27 @@ def check(dataset, folder, remedy):
         raise InputError(f"{error}; {remedy}") from error
 
 
-def missing(dataset, folder):
-    """Those files of a data set that are not in the folder."""
+def missing(dataset: DataSet, folder: PathLike) -> list[File]:
+    """The files of a data set that are not in the folder."""
     return [file for file in dataset.files if not present(file, folder)]
 
 
-def present(file, folder):
-    """Path of a file in one folder, as it is or without its .gz; None if it is not there."""
+def present(file: File, folder: PathLike) -> Path | None:
+    """Path of a file in one folder, with or without its .gz; None if it is not there."""
     candidates = (Path(folder, name) for name in (file.name, file.name.removesuffix(".gz")))
     return next((path for path in candidates if path.exists()), None)
 
 
-def locate(file, data_dir=None):
+def locate(file: File, data_dir: PathLike | None = None) -> Path | None:
     """Path of a file in the first data folder that has it; None if none does."""
     return next((path for folder in folders(data_dir) if (path := present(file, folder))), None)
 
 
-def lend(path, staged):
-    """Show a file that is in place in the staging folder too, where the data set is loaded as a whole."""
+def lend(path: Path, staged: Path) -> None:
+    """Show a file that is in place in the staging folder too.
+
+    The data set is loaded as a whole from there.
+    """
     staged = staged.with_name(path.name)
     staged.parent.mkdir(parents=True, exist_ok=True)
     staged.unlink(missing_ok=True)
@@ -323,22 +340,21 @@ def lend(path, staged):
         shutil.copyfile(path, staged)
 
 
-def move(staged, path):
-    """Give a whole file its place, at once."""
+def move(staged: Path, path: Path) -> None:
+    """Put a whole file in its place, at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.replace(staged, path)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        with replacing(
-            path
-        ) as temporary:  # mnist/ is a link to another disk, which a rename can not cross
+        # mnist/ is a link to another disk, which a rename cannot cross
+        with replacing(path) as temporary:
             shutil.copyfile(staged, temporary)
 
 
 @contextmanager
-def writing_to(folder):
+def writing_to(folder: Path) -> Iterator[None]:
     """Turn an error of the disk (full, read-only, no folder) into an InputError."""
     try:
         yield
@@ -350,8 +366,11 @@ def writing_to(folder):
 
 
 @contextmanager
-def alone(lock):
-    """Wait until no other process holds the lock file, and hold it. The system lets go of it when this process ends, however it ends."""
+def alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock file, and hold it.
+
+    The system releases it when this process ends, however it ends.
+    """
     if fcntl is None:
         with alone_by_existence(lock):
             yield
@@ -371,8 +390,8 @@ def alone(lock):
 
 
 @contextmanager
-def alone_by_existence(lock):
-    """Without fcntl: the process that can make the lock file holds it; another one is refused.
+def alone_by_existence(lock: Path) -> Iterator[None]:
+    """Without fcntl: the process that made the lock file holds it; any other is refused.
 
     Raises
     ------
@@ -382,8 +401,10 @@ def alone_by_existence(lock):
     try:
         handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
-        message = f"another process is fetching into {lock.parent}; wait for it, or delete {lock} if process {lock.read_text()} no longer runs"
-        raise InputError(message) from None
+        raise InputError(
+            f"another process is fetching into {lock.parent}; wait for it, "
+            f"or delete {lock} if process {lock.read_text()} no longer runs"
+        ) from None
     try:
         with os.fdopen(handle, "w") as file:
             file.write(str(os.getpid()))

@@ -9,11 +9,12 @@ An idx file is a header of big-endian 32-bit integers, then the bytes of the arr
 import gzip
 import zlib
 from math import prod
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from minidann.data.store import File, find, verify
+from minidann.data.store import File, PathLike, find, verify
 from minidann.runtime.errors import InputError
 
 MIRRORS = (
@@ -21,8 +22,12 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 SHA256 = {  # of the decompressed idx file
-    "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "train-images-idx3-ubyte.gz": (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+    ),
+    "train-labels-idx1-ubyte.gz": (
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+    ),
     "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
@@ -45,7 +50,7 @@ class Digits(NamedTuple):
     y_test: np.ndarray
 
 
-def load_mnist(data_dir=None):
+def load_mnist(data_dir: PathLike | None = None) -> Digits:
     """MNIST, from the four idx files under ``mnist/`` of a data folder, compressed (.gz) or not.
 
     Parameters
@@ -63,40 +68,43 @@ def load_mnist(data_dir=None):
     InputError
         If a file is missing, damaged or does not fit the others.
     """
-    arrays = []
-    for split in ("train", "t10k"):
-        images_file, labels_file = (
-            FILES[f"{split}-images-idx3-ubyte.gz"],
-            FILES[f"{split}-labels-idx1-ubyte.gz"],
+    return Digits(*load_split("train", data_dir), *load_split("t10k", data_dir))
+
+
+def load_split(split: str, data_dir: PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (N, 28, 28) and labels int64 (N,) of "train" or "t10k", the test set."""
+    images_file = FILES[f"{split}-images-idx3-ubyte.gz"]
+    labels_file = FILES[f"{split}-labels-idx1-ubyte.gz"]
+    images_path, labels_path = find(images_file, data_dir), find(labels_file, data_dir)
+    images, labels = read_idx(images_path, axes=3), read_idx(labels_path, axes=1)
+    if len(images) != len(labels):
+        raise InputError(
+            f"{images_path} holds {len(images)} images but {labels_path} holds {len(labels)} "
+            f"labels; download both again from {MIRRORS[0]}"
         )
-        images_path, labels_path = find(images_file, data_dir), find(labels_file, data_dir)
-        images, labels = read_idx(images_path, axes=3), read_idx(labels_path, axes=1)
-        if len(images) != len(labels):
-            raise InputError(
-                f"{images_path} holds {len(images)} images but {labels_path} holds {len(labels)} labels; download both again from {MIRRORS[0]}"
-            )
-        if images.shape[1:] != (28, 28):
-            raise InputError(
-                f"{images_path} holds images of {images.shape[1]}x{images.shape[2]} pixels, not 28x28; download it again from {MIRRORS[0]}"
-            )
-        if labels.max(initial=0) > 9:
-            raise InputError(
-                f"{labels_path} holds the label {labels.max()}, but a digit is 0 to 9; download it again from {MIRRORS[0]}"
-            )
-        verify(images_file, images_path, idx_bytes(images))
-        verify(labels_file, labels_path, idx_bytes(labels))
-        arrays += [images, labels.astype(np.int64)]
-    return Digits(*arrays)
+    if images.shape[1:] != (28, 28):
+        raise InputError(
+            f"{images_path} holds images of {images.shape[1]}x{images.shape[2]} pixels, "
+            f"not 28x28; download it again from {MIRRORS[0]}"
+        )
+    if labels.max(initial=0) > 9:
+        raise InputError(
+            f"{labels_path} holds the label {labels.max()}, but a digit is 0 to 9; "
+            f"download it again from {MIRRORS[0]}"
+        )
+    verify(images_file, images_path, idx_bytes(images))
+    verify(labels_file, labels_path, idx_bytes(labels))
+    return images, labels.astype(np.int64)
 
 
-def read_idx(path, axes):
+def read_idx(path: Path, axes: int) -> np.ndarray:
     """The array of an idx file of unsigned bytes with that many axes.
 
     Raises
     ------
     InputError
-        If the file is unreadable, not idx, of other axes, or shorter or longer than its header
-        says.
+        If the file cannot be read, is not an idx file, has other axes, or is shorter or longer than
+        its header says.
     """
     opener = gzip.open if path.suffix == ".gz" else open
     remedy = f"download it again from {MIRRORS[0]}"
@@ -105,18 +113,20 @@ def read_idx(path, axes):
             magic, *shape = np.frombuffer(file.read(4 * (1 + axes)), ">u4").tolist() or [0]
             if magic != 0x800 + axes:
                 raise InputError(
-                    f"{path} is not an idx file of {axes}-axis byte arrays: its magic number is {magic:#010x}, not {0x800 + axes:#010x}; {remedy}"
+                    f"{path} is not an idx file of {axes}-axis byte arrays: its magic number is "
+                    f"{magic:#010x}, not {0x800 + axes:#010x}; {remedy}"
                 )
             size = prod(shape) if len(shape) == axes else LARGEST
             if size >= LARGEST:
                 raise InputError(
-                    f"the header of {path} claims an array of shape {tuple(shape)}, which no such file has; {remedy}"
+                    f"the header of {path} claims an array of shape {tuple(shape)}, "
+                    f"which no such file has; {remedy}"
                 )
             content = file.read(size + 1)
+    except InputError:
+        raise
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} can not be read ({error}); {remedy}") from error
+        raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
     if len(content) != size:
         found = "more" if len(content) > size else f"only {len(content)}"
         raise InputError(
@@ -125,7 +135,7 @@ def read_idx(path, axes):
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def idx_bytes(array):
+def idx_bytes(array: np.ndarray) -> bytes:
     """A uint8 array as an idx file holds it: the inverse of :func:`read_idx`."""
     header = np.array([0x800 + array.ndim, *array.shape], ">u4")
     return header.tobytes() + array.tobytes()

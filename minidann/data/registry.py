@@ -1,18 +1,33 @@
-"""Every data set that minidann knows: its files, its size, its licence, where it is from, and how it is loaded.
+"""Every data set that minidann knows: its files, size, licence and origin, and how it is loaded.
 
-``python -m minidann.data`` prints this list, and says which of them are there.
+``python -m minidann.data`` prints this list and says which of the data sets are there;
+:func:`load_dataset` loads one by its name.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from minidann.data import amazon_reviews, mnist, mnist_m, svhn, synth_digits, toy, usps
+from minidann.data import (
+    amazon_reviews,
+    mnist,
+    mnist_m,
+    mnistm_release,
+    photographs,
+    svhn,
+    synth_digits,
+    toy,
+    usps,
+)
+from minidann.data.mnist import Digits
 from minidann.data.sklearn_digits import load_digits_pair
+from minidann.runtime.errors import InputError
 
 GENERATED = "MIT, as minidann"
+ARBELAEZ = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html"
 RELEASE = tuple(
-    file._replace(addresses=()) for file in mnist_m.RELEASE.values()
+    file._replace(addresses=()) for file in mnistm_release.RELEASE.values()
 )  # its address is a page for people
 
 
@@ -22,7 +37,8 @@ class DataSet(NamedTuple):
     ``files`` are those of :class:`minidann.data.store.File` that it is read from; one without
     addresses has to be put in place by hand. ``parts`` are the names of the data sets that it is
     made of, if it has no files of its own. ``load`` is a function of a data folder, which raises
-    InputError if a file is missing or its content damaged.
+    InputError if a file is missing or its content damaged; ``options`` names the keywords that it
+    also understands.
     """
 
     name: str
@@ -33,11 +49,85 @@ class DataSet(NamedTuple):
     source: str
     load: Callable
     parts: tuple = ()
+    options: tuple = ()
 
 
-def load_mnistm(data_dir=None):
-    """MNIST-M, made of MNIST and the photographs of BSDS500."""
-    return mnist_m.mnistm_pair(mnist.load_mnist(data_dir), mnist_m.load_backgrounds(data_dir))[1]
+def load_dataset(
+    name: str,
+    *,
+    binarize: bool | None = None,
+    limit: int | None = None,
+    data_dir: str | Path | None = None,
+) -> Any:
+    """Load a data set by its name.
+
+    Parameters
+    ----------
+    name : str
+        Of :data:`DATASETS`.
+    binarize : bool, optional
+        Whether handwritten digits are black and white; without it, as the data set usually comes.
+        It means something for ``mnist``, ``mnistm``, ``digits`` and ``digits-m``, where it also
+        gives the digits three channels; the others ignore it.
+    limit : int, optional
+        Only the first training and test images; ``synth`` draws only so many.
+    data_dir : path, optional
+        Searched before the folders of :mod:`minidann.data.store`.
+
+    Returns
+    -------
+    Digits
+        For images of digits; other data sets come in forms of their own.
+
+    Raises
+    ------
+    InputError
+        If there is no such data set, a file is missing or damaged, or ``limit`` is given for a
+        data set that is no set of digits.
+    """
+    dataset = find_dataset(name)
+    given = {"binarize": binarize, "limit": limit}
+    data = dataset.load(data_dir, **{option: given[option] for option in dataset.options})
+    if limit is None:
+        return data
+    if not isinstance(data, Digits):
+        raise InputError(f"the data set {name!r} has no images to limit to {limit}; leave that out")
+    return Digits(*(array[:limit] for array in data))
+
+
+def find_dataset(name: str) -> DataSet:
+    """The data set of that name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if name not in DATASETS:
+        raise InputError(f"there is no data set {name!r}; choose from {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def load_mnist(data_dir=None, binarize=None):
+    """MNIST as its files have it; with ``binarize``, True or False, in three channels."""
+    digits = mnist.load_mnist(data_dir)
+    return digits if binarize is None else mnist_m.plain(digits, binarize)
+
+
+def load_mnistm(data_dir=None, binarize=None):
+    """MNIST-M, made of MNIST and the photographs of BSDS500; of binarised digits by default."""
+    digits, backgrounds = mnist.load_mnist(data_dir), photographs.load_backgrounds(data_dir)
+    return mnist_m.mnistm_pair(digits, backgrounds, binarize=binarize is not False)[1]
+
+
+def load_digits(data_dir=None, binarize=None):
+    """scikit-learn's digits, in three channels; binarised by default."""
+    return load_digits_pair(binarize=binarize is not False)[0]
+
+
+def load_digits_m(data_dir=None, binarize=None):
+    """The same digits, blended over scikit-learn's two photographs."""
+    return load_digits_pair(binarize=binarize is not False)[1]
 
 
 def load_reviews(data_dir=None):
@@ -49,9 +139,11 @@ def load_reviews(data_dir=None):
     return kinds["books"]
 
 
-def draw_some(data_dir=None):
-    """2,000 + 500 house numbers, enough to see what they are like."""
-    return synth_digits.load_synth_digits(2000, 500)
+def draw_house_numbers(data_dir=None, limit=2000):
+    """``limit`` training and as many test images, which show what they are like; None: all."""
+    if limit is None:
+        return synth_digits.load_synth_digits()
+    return synth_digits.load_synth_digits(limit, limit)
 
 
 DATASETS = {
@@ -64,16 +156,17 @@ DATASETS = {
             "60,000 + 10,000",
             "CC BY-SA 3.0, as commonly stated",
             "LeCun et al., 1998, http://yann.lecun.com/exdb/mnist/",
-            mnist.load_mnist,
+            load_mnist,
+            options=("binarize",),
         ),
         DataSet(
             "bsds500",
             "BSDS500: photographs, the backgrounds of MNIST-M",
-            (mnist_m.BSDS500,),
+            (photographs.BSDS500,),
             "200 of 500",
             "non-commercial research and education",
-            "Arbelaez et al., 2011, https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html",
-            mnist_m.load_backgrounds,
+            f"Arbelaez et al., 2011, {ARBELAEZ}",
+            photographs.load_backgrounds,
         ),
         DataSet(
             "mnistm",
@@ -84,6 +177,7 @@ DATASETS = {
             "Ganin et al., 2016, https://jmlr.org/papers/v17/15-239.html",
             load_mnistm,
             parts=("mnist", "bsds500"),
+            options=("binarize",),
         ),
         DataSet(
             "mnistm-release",
@@ -92,7 +186,7 @@ DATASETS = {
             "59,001 + 9,001",
             "not stated; made of MNIST and BSDS500",
             "Ganin et al., 2016, http://yaroslav.ganin.net/",
-            mnist_m.load_mnistm_release,
+            mnistm_release.load_mnistm_release,
         ),
         DataSet(
             "svhn",
@@ -119,7 +213,8 @@ DATASETS = {
             "100,000 + 10,000 or any",
             GENERATED,
             "minidann/data/synth_digits.py, after Ganin et al., 2016, section 5.2.4",
-            draw_some,
+            draw_house_numbers,
+            options=("limit",),
         ),
         DataSet(
             "usps",
@@ -132,11 +227,13 @@ DATASETS = {
         ),
         DataSet(
             "amazon",
-            "Amazon reviews of books, dvd, electronics and kitchen goods: 5,000 words and pairs of words",
+            "Amazon reviews of books, dvd, electronics and kitchen goods: "
+            "5,000 words and pairs of words",
             tuple(amazon_reviews.FILES.values()),
             "reviews: 4 x 2,000 + tests",
             "research use; not stated",
-            "Blitzer et al., 2007, https://github.com/GRAAL-Research/domain_adversarial_neural_network",
+            "Blitzer et al., 2007, "
+            "https://github.com/GRAAL-Research/domain_adversarial_neural_network",
             load_reviews,
         ),
         DataSet(
@@ -146,7 +243,18 @@ DATASETS = {
             "1,347 + 450",
             "CC BY 4.0 (UCI)",
             "comes with scikit-learn, https://archive.ics.uci.edu/dataset/80",
-            lambda data_dir=None: load_digits_pair()[0],
+            load_digits,
+            options=("binarize",),
+        ),
+        DataSet(
+            "digits-m",
+            "scikit-learn's digits, blended over its two photographs",
+            (),
+            "1,347 + 450",
+            "CC BY 4.0 (UCI)",
+            "comes with scikit-learn, https://archive.ics.uci.edu/dataset/80",
+            load_digits_m,
+            options=("binarize",),
         ),
         DataSet(
             "blobs",

@@ -1,18 +1,23 @@
-"""Contact sheets: what is in a data set, seen.
+"""Contact sheets: pictures of what is in a data set.
 
     python -m minidann.data show mnist svhn synth --out sheet.png
 
-Digits stand in columns by label, drawn at random from the training set; photographs as thumbnails;
-points in the plane; reviews as a matrix of which words occur in which review.
+Digits, drawn at random from the training set, stand in a column for each label. Photographs are
+shown as thumbnails, points in the plane, reviews as a matrix of which words occur in which review.
 """
 
 import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from minidann.data.amazon_reviews import Reviews
 from minidann.data.mnist import Digits
+from minidann.data.store import PathLike
 from minidann.data.toy import Points
 from minidann.runtime.files import replacing
 
@@ -20,7 +25,9 @@ ROWS = 8  # images of each label
 MARKERS, COLOURS = ("o", "^"), ("#0072b2", "#d55e00")
 
 
-def show(names, out, data_dir=None, seed=0):
+def show(
+    names: Sequence[str], out: PathLike, data_dir: PathLike | None = None, seed: int = 0
+) -> None:
     """Write a sheet of the named data sets to ``out``.
 
     Parameters
@@ -50,7 +57,7 @@ def show(names, out, data_dir=None, seed=0):
         figure.savefig(temporary, dpi=130)
 
 
-def draw(axis, data, rng):
+def draw(axis: Axes, data: Any, rng: np.random.Generator) -> None:
     """One data set, whatever it is."""
     if isinstance(data, Digits):
         draw_digits(axis, data.x_train, data.y_train, rng)
@@ -62,13 +69,13 @@ def draw(axis, data, rng):
         draw_reviews(axis, data)
 
 
-def draw_digits(axis, x, y, rng):
+def draw_digits(axis: Axes, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
     """A column for each label."""
     x = x if x.ndim == 4 else np.repeat(x[..., None], 3, axis=3)
     columns = []
     for label in range(10):
         rows = np.flatnonzero(y == label)
-        chosen = rng.choice(rows, ROWS, replace=len(rows) < ROWS) if len(rows) else []
+        chosen = rng.choice(rows, ROWS, replace=len(rows) < ROWS) if len(rows) else rows
         images = [*x[chosen], *np.full((ROWS - len(chosen), *x.shape[1:]), 255, np.uint8)]
         columns.append(np.concatenate(images))
     axis.imshow(np.concatenate(columns, axis=1), interpolation="nearest")
@@ -78,8 +85,14 @@ def draw_digits(axis, x, y, rng):
     axis.spines[:].set_visible(False)
 
 
-def draw_photographs(axis, photographs, rng, side=5, pixels=120):
-    """Thumbnails, cut to squares."""
+def draw_photographs(
+    axis: Axes,
+    photographs: Sequence[np.ndarray],
+    rng: np.random.Generator,
+    side: int = 5,
+    pixels: int = 120,
+) -> None:
+    """Square thumbnails of ``pixels`` a side, in ``side`` rows and columns."""
     chosen = rng.choice(len(photographs), side * side, replace=len(photographs) < side * side)
     thumbnails = []
     for i in chosen:
@@ -89,24 +102,19 @@ def draw_photographs(axis, photographs, rng, side=5, pixels=120):
             ((width - edge) // 2, (height - edge) // 2, (width + edge) // 2, (height + edge) // 2)
         )
         thumbnails.append(np.asarray(square.resize((pixels, pixels))))
-    axis.imshow(
-        np.concatenate(
-            [
-                np.concatenate(thumbnails[row * side : (row + 1) * side], axis=1)
-                for row in range(side)
-            ]
-        )
-    )
+    rows = [thumbnails[row * side : (row + 1) * side] for row in range(side)]
+    axis.imshow(np.concatenate([np.concatenate(row, axis=1) for row in rows]))
     axis.axis("off")
 
 
-def draw_points(axis, domains):
+def draw_points(axis: Axes, domains: Sequence[Points]) -> None:
     """Source filled, target open; the class by shape and colour."""
     for domain, points in zip(("source", "target"), domains):
         for label, (marker, colour) in enumerate(zip(MARKERS, COLOURS)):
             x = points.x[points.y == label]
             axis.scatter(
-                *x.T,
+                x[:, 0],
+                x[:, 1],
                 marker=marker,
                 s=14,
                 edgecolors=colour,
@@ -117,14 +125,11 @@ def draw_points(axis, domains):
     axis.set_aspect("equal")
 
 
-def draw_reviews(axis, reviews, rows=120, words=300):
-    """Which of the commonest words occur in which review; negative ones above, positive ones below."""
+def draw_reviews(axis: Axes, reviews: Reviews, rows: int = 120, words: int = 300) -> None:
+    """Which of the commonest words occur in which review; negative ones above, positive below."""
     order = np.argsort(reviews.y_train[:rows], kind="stable")
-    x = (
-        reviews.x_train[:rows]
-        if isinstance(reviews.x_train, np.ndarray)
-        else reviews.x_train[:rows].toarray()
-    )
+    x = reviews.x_train[:rows]
+    x = x if isinstance(x, np.ndarray) else x.toarray()
     common = np.argsort(-(x > 0).sum(axis=0), kind="stable")[:words]
     axis.imshow(x[order][:, common] > 0, aspect="auto", cmap="Greys", interpolation="nearest")
     axis.axhline(np.sum(reviews.y_train[:rows] == 0) - 0.5, color=COLOURS[1])

@@ -8,9 +8,6 @@ than without.
 """
 
 import numpy as np
-from PIL import Image
-from sklearn.datasets import load_digits, load_sample_images
-from sklearn.model_selection import train_test_split
 
 from minidann.data.mnist import Digits
 from minidann.data.mnist_m import mnistm_pair
@@ -18,8 +15,8 @@ from minidann.data.mnist_m import mnistm_pair
 FAINT = 128  # interpolation leaves a grey halo around each stroke; below this it is paper, not ink
 
 
-def load_digits_pair(*, seed=0, binarize=True):
-    """(source, target): plain digits in three channels, and the same digits blended over photographs.
+def load_digits_pair(*, seed: int = 0, binarize: bool = True) -> tuple[Digits, Digits]:
+    """(source, target): plain digits in three channels, and the same digits over photographs.
 
     Parameters
     ----------
@@ -33,23 +30,23 @@ def load_digits_pair(*, seed=0, binarize=True):
     (Digits, Digits)
         uint8 (N, 28, 28, 3) images.
     """
+    # these take most of a second to import
+    from sklearn.datasets import load_digits, load_sample_images
+    from sklearn.model_selection import train_test_split
+
     small = load_digits()
     images = np.stack([enlarge(image) for image in small.images])
     x_train, x_test, y_train, y_test = train_test_split(
         images, small.target.astype(np.int64), test_size=450, random_state=0, stratify=small.target
     )
-    return mnistm_pair(
-        Digits(x_train, y_train, x_test, y_test),
-        load_sample_images().images,
-        seed=seed,
-        binarize=binarize,
-    )
+    digits = Digits(x_train, y_train, x_test, y_test)
+    return mnistm_pair(digits, load_sample_images().images, seed=seed, binarize=binarize)
 
 
-def enlarge(image):
-    """An 8x8 digit of 0..16 as a 28x28 one of 0..255, with a border of 2 pixels as MNIST's digits have."""
-    grey = Image.fromarray((image * 255 / 16).astype(np.uint8)).resize(
-        (24, 24), Image.Resampling.BICUBIC
-    )
-    large = np.pad(np.asarray(grey), 2)
+def enlarge(image: np.ndarray) -> np.ndarray:
+    """An 8x8 digit of 0..16 as a uint8 28x28 one of 0..255, with a border of 2 as in MNIST."""
+    from PIL import Image  # slow to import
+
+    small = Image.fromarray((image * 255 / 16).astype(np.uint8))
+    large = np.pad(np.asarray(small.resize((24, 24), Image.Resampling.BICUBIC)), 2)
     return np.where(large < FAINT, 0, large).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""Where the files of the data sets are, whether they are whole, and how files are written.
+"""Where the files of the data sets are, and whether they are whole.
 
-A file is looked for in this order, and the first hit wins:
+A file is searched for in this order, and the first hit wins:
 
     1. the folder that the caller names
     2. the folder that the environment variable MINIDANN_DATA names
@@ -20,32 +20,32 @@ import numpy as np
 
 from minidann.runtime.errors import InputError
 
+PathLike = str | os.PathLike[str]
+
 
 class File(NamedTuple):
     """A file that users download.
 
-    ``name`` is relative to a data folder, such as ``"mnist/train-images-idx3-ubyte.gz"``;
-    ``addresses`` are tried in order; ``sha256`` is that of the content, as the loader of its data
-    set defines it; "" if it is not known. ``dataset`` is what ``python -m minidann.data fetch``
-    calls the set that it belongs to, if that is not the name of its folder.
+    ``name`` is relative to a data folder, such as ``"mnist/train-images-idx3-ubyte.gz"``.
+    ``addresses`` are tried in order. ``sha256`` is the hash of the content, as the loader of the
+    data set defines it; "" if it is not known. ``dataset`` is the name that ``python -m
+    minidann.data fetch`` has for the data set, if it differs from the name of the folder.
     """
 
     name: str
-    addresses: tuple
+    addresses: tuple[str, ...]
     sha256: str = ""
     dataset: str = ""
 
 
-def folders(data_dir=None):
+def folders(data_dir: PathLike | None = None) -> list[Path]:
     """The folders that are searched, in order."""
     named = [data_dir, os.environ.get("MINIDANN_DATA")]
-    return [Path(folder) for folder in named if folder] + [
-        Path("datasets"),
-        Path.home() / ".cache" / "minidann",
-    ]
+    standard = [Path("datasets"), Path.home() / ".cache" / "minidann"]
+    return [Path(folder) for folder in named if folder] + standard
 
 
-def find(file, data_dir=None):
+def find(file: File, data_dir: PathLike | None = None) -> Path:
     """Path of a file.
 
     Parameters
@@ -58,24 +58,28 @@ def find(file, data_dir=None):
     Raises
     ------
     InputError
-        If it is in none of the folders, or ``data_dir`` is no folder.
+        If the file is in none of the folders, or ``data_dir`` is not a folder.
     """
     if data_dir and not Path(data_dir).is_dir():
         raise InputError(
-            f"{data_dir} is not a folder; name the one that holds the data sets with --data-dir, or leave it out"
+            f"{data_dir} is not a folder; name the one that holds the data sets with --data-dir, "
+            "or leave it out"
         )
     for folder in folders(data_dir):
         for candidate in (file.name, file.name.removesuffix(".gz")):
             if (folder / candidate).exists():
                 return folder / candidate
     searched = ", ".join(str(folder) for folder in folders(data_dir))
+    dataset = file.dataset or Path(file.name).parts[0]
     raise InputError(
-        f"{file.name} is in none of the data folders ({searched}); python -m minidann.data fetch {file.dataset or Path(file.name).parts[0]} downloads it from "
-        f"{file.addresses[0]}; or put it there yourself, name another folder with --data-dir or MINIDANN_DATA, or run with --data digits, which needs no files"
+        f"{file.name} is in none of the data folders ({searched}); "
+        f"python -m minidann.data fetch {dataset} downloads it from {file.addresses[0]}; "
+        "or put it there yourself, name another folder with --data-dir or MINIDANN_DATA, "
+        "or run with --data digits, which needs no files"
     )
 
 
-def verify(file, path, *content):
+def verify(file: File, path: PathLike, *content: np.ndarray | bytes) -> None:
     """Refuse a file whose content is not the published one.
 
     Parameters
@@ -84,26 +88,24 @@ def verify(file, path, *content):
     path : path
         Where it was read from; for the message.
     content : arrays or bytes
-        What it holds, in the form that ``file.sha256`` is of.
+        What it holds, in the form that ``file.sha256`` is the hash of.
 
     Raises
     ------
     InputError
-        If the hash of the content is known and another one.
+        If the hash of the content is known and differs.
     """
-    if (
-        not file.sha256
-        or os.environ.get("MINIDANN_VERIFY") == "0"
-        or digest(*content) == file.sha256
-    ):
+    unverified = not file.sha256 or os.environ.get("MINIDANN_VERIFY") == "0"
+    if unverified or digest(*content) == file.sha256:
         return
     raise InputError(
-        f"{path} can be read, but does not hold what was published: its content has another hash; download it again from {file.addresses[0]}, "
+        f"{path} can be read, but does not hold what was published: its content has another hash; "
+        f"download it again from {file.addresses[0]}, "
         "or set MINIDANN_VERIFY=0 if these are data of your own in the same format"
     )
 
 
-def digest(*content):
+def digest(*content: np.ndarray | bytes) -> str:
     """The SHA-256 of arrays (their bytes in C order) or bytes one after another, in hexadecimal."""
     sha = hashlib.sha256()
     for part in content:

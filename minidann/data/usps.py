@@ -1,49 +1,52 @@
-"""USPS: 7,291 + 2,007 handwritten digits of 16x16 grey pixels, scanned from envelopes by the U.S. Postal Service.
+"""USPS: 7,291 + 2,007 handwritten digits of 16x16 grey pixels, scanned from envelopes.
 
-The files are those of *The Elements of Statistical Learning* (Hastie, Tibshirani and Friedman):
-gzip-compressed text, a line a digit, its label and then its 256 pixels row by row, from -1 (paper)
-to 1 (ink):
+The U.S. Postal Service scanned them. The files are those of *The Elements of Statistical Learning*
+(Hastie, Tibshirani and Friedman): gzip-compressed text with one digit a line, its label and then
+its 256 pixels row by row, from -1 (paper) to 1 (ink):
 
     6.0000 -1.0000 -1.0000 ... -0.6310 0.8620 -0.1670 ... -1.0000
 
-Nearly every digit stands as high as its image, 16 pixels. MNIST's are fitted into 20 of their 28
-pixels instead, so that is where these are put when the two are to be compared: then both are 19.7
-pixels high and 33.3 bright on average. What remains between them: USPS is more blurred and
-narrower, and is centred by its outline where MNIST is by its centre of mass.
+Nearly every digit is as high as its image, 16 pixels. MNIST's digits are fitted into 20 of their 28
+pixels instead, so these are enlarged to 20 pixels when the two are to be compared: then both are
+19.7 pixels high and 33.3 bright on average. What remains between them: USPS is more blurred and
+narrower, and is centred by its outline where MNIST is centred by its centre of mass.
 """
 
 import gzip
 import io
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from minidann.data.mnist import Digits
-from minidann.data.store import File, find, verify
+from minidann.data.store import File, PathLike, find, verify
 from minidann.runtime.errors import InputError
 
 SOURCE = "https://hastie.su.domains/ElemStatLearn/datasets/"
-SHA256 = {  # of the parsed labels and thousandths, not of the text: copies differ in their white space
+SHA256 = {  # of the parsed labels and thousandths: copies of the text differ in white space
     "zip.train.gz": "d6119ff3756119ce7a40cce45afded3774e13735d431e04d8dee8de2000fbf6e",
     "zip.test.gz": "ac5019a436b906054e20f5f6c3fbb09edbc73325d20dc9ea0f8f021fe73bb11a",
 }
 FILES = {name: File(f"usps/{name}", (SOURCE + name,), sha256) for name, sha256 in SHA256.items()}
 LARGEST = 40_000_000  # bytes of text; the larger file holds 15 million
 INNER = 20  # pixels that a digit fills of MNIST's 28
+REMEDY = f"download it again from {SOURCE}"
 
 
-def load_usps(data_dir=None, *, size=28):
-    """USPS, from ``usps/zip.train.gz`` and ``usps/zip.test.gz`` of a data folder, compressed or not.
+def load_usps(data_dir: PathLike | None = None, *, size: int = 28) -> Digits:
+    """USPS, from ``usps/zip.train.gz`` and ``usps/zip.test.gz`` of a data folder.
+
+    Each file may also be there uncompressed, without ``.gz``.
 
     Parameters
     ----------
     data_dir : path, optional
         Searched before the folders of :mod:`minidann.data.store`.
     size : 28 or 16
-        28: enlarged to 20x20 by bicubic interpolation, within a border of 4, as MNIST's digits
-        stand. 16: as they are.
+        28: enlarged to 20x20 by bicubic interpolation, with a border of 4, as in MNIST. 16: as they
+        are.
 
     Returns
     -------
@@ -70,69 +73,74 @@ def load_usps(data_dir=None, *, size=28):
     return Digits(*arrays)
 
 
-def read_text(path):
-    """The text of a file, as bytes; never more than ``LARGEST`` of them, whatever a small compressed file would grow to.
+def read_text(path: Path) -> bytes:
+    """The text of a file.
+
+    Never more than ``LARGEST`` bytes are decompressed, however many a small file claims to hold.
 
     Raises
     ------
     InputError
-        If it is unreadable or longer.
+        If the file cannot be read or is longer.
     """
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:
             text = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{path} can not be read ({error}); download it again from {SOURCE}"
-        ) from error
+        raise InputError(f"{path} cannot be read ({error}); {REMEDY}") from error
     if len(text) > LARGEST:
         raise InputError(
-            f"{path} holds more than {LARGEST} bytes of text, which no file of USPS does; download it again from {SOURCE}"
+            f"{path} holds more than {LARGEST} bytes of text, which no file of USPS does; {REMEDY}"
         )
     return text
 
 
-def parse(text, path):
-    """The labels, int64 (N,), and the pixels in thousandths, int16 (N, 16, 16) of -1000..1000, of a file's text.
+def parse(text: bytes, path: PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """The labels and pixels of a file's text; ``path`` is for the message.
+
+    Returns
+    -------
+    labels : int64 array (N,)
+    thousandths : int16 array (N, 16, 16)
+        The pixels times 1000, -1000..1000.
 
     Raises
     ------
     InputError
-        If a line is not a digit's label and 256 numbers in [-1, 1]; ``path`` is for the message.
+        If a line is not a digit's label and 256 numbers in [-1, 1].
     """
-    remedy = f"download it again from {SOURCE}"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # of no lines, which the shape tells as well
+            warnings.simplefilter("ignore", UserWarning)  # no lines: the shape shows it as well
             table = np.loadtxt(io.BytesIO(text), comments=None, ndmin=2)
     except ValueError as error:
-        raise InputError(f"{path} is not a table of numbers ({error}); {remedy}") from error
+        raise InputError(f"{path} is not a table of numbers ({error}); {REMEDY}") from error
     if not len(table) or table.shape[1] != 257:
         raise InputError(
-            f"{path} holds {len(table)} lines of {table.shape[1]} numbers, but a digit is a label and 256 pixels; {remedy}"
+            f"{path} holds {len(table)} lines of {table.shape[1]} numbers, "
+            f"but a digit is a label and 256 pixels; {REMEDY}"
         )
     labels, pixels = table[:, 0], table[:, 1:]
-    if not np.isin(labels, np.arange(10)).all():
-        raise InputError(
-            f"{path} holds the label {labels[~np.isin(labels, np.arange(10))][0]}, but a digit is 0 to 9; {remedy}"
-        )
+    unknown = labels[~np.isin(labels, np.arange(10))]
+    if len(unknown):
+        raise InputError(f"{path} holds the label {unknown[0]}, but a digit is 0 to 9; {REMEDY}")
     if not (np.abs(pixels) <= 1).all():
-        raise InputError(f"{path} holds a pixel that is not in [-1, 1]; {remedy}")
+        raise InputError(f"{path} holds a pixel that is not in [-1, 1]; {REMEDY}")
     return labels.astype(np.int64), np.rint(1000 * pixels).astype(np.int16).reshape(-1, 16, 16)
 
 
-def grey(thousandths):
+def grey(thousandths: np.ndarray) -> np.ndarray:
     """-1000..1000 as 0..255, rounded: uint8, of the same shape."""
     return np.rint((thousandths.astype(np.float32) + 1000) * (255 / 2000)).astype(np.uint8)
 
 
-def enlarge(images):
-    """uint8 (N, 16, 16) as (N, 28, 28): each 20x20 by bicubic interpolation, in the middle of nothing."""
+def enlarge(images: np.ndarray) -> np.ndarray:
+    """uint8 (N, 16, 16) -> (N, 28, 28): to 20x20 by bicubic interpolation, with an empty border."""
+    from PIL import Image  # slow to import
+
     border = (28 - INNER) // 2
     large = np.zeros((len(images), 28, 28), np.uint8)
-    for image, transfer in zip(images, large[:, border:-border, border:-border]):
-        transfer[:] = Image.fromarray(image).resize((INNER, INNER), Image.Resampling.BICUBIC)
+    for image, inner in zip(images, large[:, border:-border, border:-border]):
+        inner[:] = Image.fromarray(image).resize((INNER, INNER), Image.Resampling.BICUBIC)
     return large

@@ -1,13 +1,16 @@
 """Optimizers: how a gradient g changes a parameter theta.
 
-    SGD with momentum      v <- momentum v + g                    theta <- theta - mu v
+    SGD with momentum      v <- momentum v + g
+                           theta <- theta - mu v
 
     Adam                   m <- beta1 m + (1 - beta1) g           a running mean of g
                            s <- beta2 s + (1 - beta2) g^2         and of its square
+                           mhat = m / (1 - beta1^t)               at step t = 1, 2, ...
+                           shat = s / (1 - beta2^t)
                            theta <- theta - mu mhat / (sqrt(shat) + epsilon)
-                           mhat = m / (1 - beta1^t)   shat = s / (1 - beta2^t)   at step t = 1, 2, ...
 
-    L2 weight decay        g <- g + weight_decay W                for weights W, never for biases or batch-norm
+    L2 weight decay        g <- g + weight_decay W                for weights W, never
+                                                      for biases or batch-norm
 
 theta, g, v, m and s of one parameter have the same shape, and every number moves by
 itself.
@@ -24,8 +27,11 @@ Kingma & Ba, Adam (2015), algorithm 1, whose v is s here.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
+import numpy as np
+
 from minidann.nn.layer import Layer
 from minidann.runtime.arrays import Array, array_module, to_device_of
+from minidann.runtime.state import State, assign, check_state, host_copy
 from minidann.runtime.twins import fast_twin
 
 
@@ -87,9 +93,34 @@ class Optimizer(ABC):
                 g = g + self._weight_decay * theta
             self._update(theta, g, *(self._recall(kind, i) for kind in self.memory))
 
+    def state_dict(self) -> State:
+        """Copies of ``t`` and of the memory, in main memory."""
+        memory = {name: host_copy(array) for name, array in self._memory().items()}
+        return {"t": np.array(self.t), **memory}
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of ``state_dict()``, or t < 0.
+        """
+        check_state(state, self.state_dict())
+        if state["t"] < 0:
+            raise ValueError(f"the optimizer has taken {state['t']} steps")
+        self.t = int(state["t"])
+        for name, array in self._memory().items():
+            assign(array, state[name])
+
+    def _memory(self) -> dict[str, Array]:
+        """``state``, where the parameters live now and in their precision."""
+        kinds, numbers = self.memory, range(len(self._slots))
+        return {f"{kind}.{i}": self._recall(kind, i) for kind in kinds for i in numbers}
+
     @abstractmethod
     def _update(self, theta: Array, g: Array, *memory: Array) -> None:
-        """Change one parameter and what is remembered of it, in place, for its gradient g."""
+        """Change one parameter and its memory, in place, for its gradient g."""
 
     def _allocate(self) -> None:
         """The memory begins at zero."""
@@ -99,7 +130,7 @@ class Optimizer(ABC):
                 self.state[f"{kind}.{i}"] = array_module(theta).zeros_like(theta)
 
     def _recall(self, kind: str, i: int) -> Array:
-        """The memory of parameter number i, where that lives now and in its precision."""
+        """The memory of parameter i, where that lives now and in its precision."""
         (leaf, name), key = self._slots[i], f"{kind}.{i}"
         theta = leaf.params[name]
         array = to_device_of(theta, self.state[key])
@@ -109,9 +140,10 @@ class Optimizer(ABC):
     def _refuse_mixed_precision(self) -> None:
         dtypes = sorted({str(leaf.params[name].dtype) for leaf, name in self._slots})
         if len(dtypes) != 1:
+            found = ", ".join(dtypes) or "none: there are none"
             raise ValueError(
-                f"the parameters are of precision {', '.join(dtypes) or 'none: there are none'}"
-                "; give networks with some, all of one precision"
+                f"the parameters are of precision {found}; give networks with some, "
+                "all of one precision"
             )
 
     def _gradients(self) -> list:
@@ -169,14 +201,14 @@ class Adam(Optimizer):
         square += (1 - self.beta2) * (g * g - square)
         mean_hat = mean / (1 - self.beta1**self.t)
         square_hat = square / (1 - self.beta2**self.t)
-        root = array_module(theta).sqrt(square_hat)
-        theta -= self.learning_rate * mean_hat / (root + self.epsilon)
+        xp = array_module(theta)
+        theta -= self.learning_rate * mean_hat / (xp.sqrt(square_hat) + self.epsilon)
 
 
 class WeightAverage:
-    """The mean of the weights over many steps, which stands still where the last step's weights still swing.
+    """The mean of the weights over many steps: it stands still where they still swing.
 
-    theta_bar <- theta_bar + (theta - theta_bar) / k       at the k-th call of ``update``
+    theta_bar <- theta_bar + (theta - theta_bar) / k       at the k-th ``update``
 
     Make it when the networks are where they will be trained, as the optimizer.
 
@@ -209,6 +241,26 @@ class WeightAverage:
         """Replace the weights by their mean."""
         for name, theta in self._weights().items():
             theta[...] = self.state[name]
+
+    def state_dict(self) -> State:
+        """Copies of the mean and of k, in main memory."""
+        means = {name: host_copy(array) for name, array in self.state.items()}
+        return {"k": np.array(self.k), **means}
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of ``state_dict()``, or k < 0.
+        """
+        check_state(state, self.state_dict())
+        if state["k"] < 0:
+            raise ValueError(f"the average is over {state['k']} steps")
+        self.k = int(state["k"])
+        for name, array in self.state.items():
+            assign(array, state[name])
 
     def _weights(self) -> dict[str, Array]:
         weights = (theta for leaf in self._leaves for theta in leaf.params.values())

@@ -8,7 +8,7 @@ of it fits
 Padding is said in one of three ways, as in TensorFlow and PyTorch:
 
     "valid"   p = 0: only windows that lie wholly inside
-    "same"    ceil(n / s) windows; an odd number of border pixels puts the extra one after
+    "same"    ceil(n / s) windows; if the border is odd, the extra pixel comes after
     int p     p pixels on every side
 """
 

@@ -18,7 +18,10 @@ sizes = st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(1
 
 
 def order(place, n, size, seed, epochs, later=None):
-    """The first ``epochs`` epochs of rows of a data set that lives on the device; or of one that goes there batch by batch, by ``later``."""
+    """The first ``epochs`` epochs of rows of a data set.
+
+    It lives on the device, or goes there batch by batch, by ``later``.
+    """
     rows = Batches(place(np.arange(n)), size=size, rng=np.random.default_rng(seed), transfer=later)
     batches = [x for (x,) in islice(rows, -(-epochs * n // size))]
     assert {type(x) for x in batches} == {type((later or place)(np.arange(n)))} and {
@@ -114,7 +117,7 @@ def test_a_batch_is_a_copy(place):
 @pytest.mark.parametrize("n, size", [(5, 6), (5, 0), (5, -1), (0, 1)])
 def test_a_batch_must_fit_the_data_set(n, size):
     with pytest.raises(
-        InputError, match=f"a batch of {size} examples can not be drawn from a data set of {n}"
+        InputError, match=f"a batch of {size} examples cannot be drawn from a data set of {n}"
     ):
         Batches(np.zeros(n), size=size, rng=np.random.default_rng(0))
 

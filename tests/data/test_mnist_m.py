@@ -1,5 +1,6 @@
-"""MNIST-M: its formula, its patches, its seed, and the archive of photographs."""
+"""MNIST-M: its formula, its patches, its seed, and the pair that is kept in a file."""
 
+import gzip
 import hashlib
 import io
 import os
@@ -10,9 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
-from PIL import EpsImagePlugin, Image
+from PIL import Image
 
-from minidann.data import Digits, load_backgrounds, make_mnistm, mnist_m, mnistm_pair
+from minidann.data import (
+    Digits,
+    cached_mnistm_pair,
+    load_backgrounds,
+    make_mnistm,
+    mnist_m,
+    mnistm_pair,
+    photographs,
+)
+from minidann.data.mnist import idx_bytes
+from minidann.data.store import digest
 from minidann.runtime.errors import InputError
 
 GOLDEN = "ffc4c1d7fffea94c9f71757c1fae1b4b66fde13abebdc9bc976f0375a230bf87"
@@ -163,159 +174,202 @@ def test_training_and_test_patches_are_drawn_apart():
     assert not (target.x_train == target.x_test).all(axis=(1, 2, 3)).any()
 
 
-def archive(path, members):
-    """A .tgz of (name, image or bytes)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz") as file:
-        for name, content in members:
-            if isinstance(content, Image.Image):
-                buffer = io.BytesIO()
-                content.save(buffer, "JPEG")
-                content = buffer.getvalue()
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            file.addfile(info, io.BytesIO(content))
-    return path
+GOLDEN_PAIR = {  # of source and target of `pair_of`, binarised or not
+    True: (
+        "cc98a8c5d296e671930b02b594bbaf65e9e1081b16f51bbf709f3794e1932b7b",
+        "133329ebd2d93f6c18dad3672e72fa10bbfc07b7501ab1062c36e324bb20a11e",
+    ),
+    False: (
+        "ae9fd0427d0f4b233e48b709148982b429ad6e1101fb0cc3d370fbe9820eacd8",
+        "5a485dba408bb3de32f54f22df761efa5efbac3880ccfa71aa876f6c933864a4",
+    ),
+}
 
 
-def photograph(level, mode="RGB"):
-    return Image.new(mode, (48, 32), (level,) * 3 if mode == "RGB" else level)
+def made_up(n):
+    """uint8 (n, 28, 28) of strokes in 1..255 on 0, by integers alone: no library rounds them."""
+    i, j, k = np.ogrid[:28, :28, :n]
+    values = (i * i * 7 + j * j * 11 + i * j * (k % 5 + 1) + 13 * k) % 511
+    return np.ascontiguousarray(
+        np.where(values < 256, values, 0).transpose(2, 0, 1).astype(np.uint8)
+    )
+
+
+def three_photographs():
+    """Three of different sizes, by integers alone."""
+    return [
+        ((np.arange(h * w * 3, dtype=np.int64) ** 2 // 5 + 77 * h) % 253)
+        .astype(np.uint8)
+        .reshape(h, w, 3)
+        for h, w in ((40, 50), (61, 33), (28, 90))
+    ]
+
+
+def pair_of(binarize):
+    digits = made_up(64)
+    return mnistm_pair(
+        Digits(digits[:48], np.arange(48) % 10, digits[48:], np.arange(16) % 10),
+        three_photographs(),
+        seed=7,
+        binarize=binarize,
+    )
+
+
+@pytest.mark.parametrize("binarize", [True, False])
+def test_a_seeded_pair_of_64_digits_never_changes(binarize):
+    assert (
+        tuple(digest(domain.x_train, domain.x_test) for domain in pair_of(binarize))
+        == GOLDEN_PAIR[binarize]
+    )
+
+
+# --- the pair that is kept
 
 
 @pytest.fixture
-def three(no_data, tmp_path, monkeypatch):
-    """Members of a small archive in the real layout, where three photographs are all there should be."""
-    monkeypatch.setattr(mnist_m, "TRAIN_PHOTOGRAPHS", 3)
-    train = mnist_m.TRAIN_FOLDER
-    return [
-        (f"{train}30.jpg", photograph(30)),
-        (f"{train}Thumbs.db", b"no photograph"),
-        (f"{train}10.jpg", photograph(10)),
-        (f"{train.replace('train', 'test')}40.jpg", photograph(40)),
-        (f"{train}20.jpg", photograph(20, "L")),
-    ]
+def sources(no_data, tmp_path, monkeypatch):
+    """A data folder with MNIST of 5 and 3 digits and an archive of 3 photographs."""
+    monkeypatch.setenv("MINIDANN_VERIFY", "0")
+    monkeypatch.setattr(photographs, "TRAIN_PHOTOGRAPHS", 3)
+    (tmp_path / "mnist").mkdir()
+    for split, n in (("train", 5), ("t10k", 3)):
+        (tmp_path / "mnist" / f"{split}-images-idx3-ubyte.gz").write_bytes(
+            gzip.compress(idx_bytes(made_up(n)))
+        )
+        (tmp_path / "mnist" / f"{split}-labels-idx1-ubyte.gz").write_bytes(
+            gzip.compress(idx_bytes(np.arange(n, dtype=np.uint8)))
+        )
+    (tmp_path / "bsds500").mkdir()
+    with tarfile.open(tmp_path / "bsds500" / "BSR_bsds500.tgz", "w:gz") as archive:
+        for i, image in enumerate(three_photographs()):
+            jpeg = io.BytesIO()
+            Image.fromarray(image).save(jpeg, "JPEG")
+            info = tarfile.TarInfo(f"{photographs.TRAIN_FOLDER}{i}.jpg")
+            info.size = len(jpeg.getvalue())
+            archive.addfile(info, io.BytesIO(jpeg.getvalue()))
+    return tmp_path
 
 
-def test_backgrounds_are_the_training_photographs_in_the_order_of_their_names(three, tmp_path):
-    archive(tmp_path / "bsds500" / "BSR_bsds500.tgz", three)
-    backgrounds = load_backgrounds(tmp_path)
-    assert [(image.shape, image.dtype, round(image.mean())) for image in backgrounds] == [
-        ((32, 48, 3), np.uint8, level) for level in (10, 20, 30)
-    ]
-
-
-@pytest.mark.parametrize("extra, count", [([50], 4), ([50, 60], 5), (None, 2)])
-def test_a_wrong_number_of_photographs_is_refused(three, tmp_path, extra, count):
-    members = (
-        [*three, *((f"{mnist_m.TRAIN_FOLDER}{level}.jpg", photograph(level)) for level in extra)]
-        if extra
-        else three[1:]
-    )
-    path = archive(tmp_path / "bsds500" / "BSR_bsds500.tgz", members)
-    with pytest.raises(InputError) as error:
-        load_backgrounds(tmp_path)
-    assert f"{path} holds {count} of the 3 photographs" in str(error.value)
-
-
-def test_other_photographs_than_the_published_are_refused_however_archived(
-    three, tmp_path, monkeypatch
-):
-    """The 200 training photographs alone count: their bytes, in the order of their names."""
-    monkeypatch.delenv("MINIDANN_VERIFY")
-    path = archive(tmp_path / "bsds500" / "BSR_bsds500.tgz", three)
-    with tarfile.open(path) as file:
-        content = [
-            file.extractfile(f"{mnist_m.TRAIN_FOLDER}{level}.jpg").read() for level in (10, 20, 30)
-        ]
+@pytest.fixture
+def made(monkeypatch):
+    """A list that grows by one each time a pair is made."""
+    times, make = [], mnist_m.mnistm_pair
     monkeypatch.setattr(
-        mnist_m,
-        "BSDS500",
-        mnist_m.BSDS500._replace(sha256=hashlib.sha256(b"".join(content)).hexdigest()),
+        mnist_m, "mnistm_pair", lambda *args, **options: times.append(1) or make(*args, **options)
     )
-    load_backgrounds(tmp_path)
-    archive(path, three[::-1])
-    load_backgrounds(tmp_path)
-    archive(path, [*three[1:], (f"{mnist_m.TRAIN_FOLDER}30.jpg", photograph(90))])
-    with pytest.raises(
-        InputError, match=r"BSR_bsds500\.tgz .*published.*http://.*MINIDANN_VERIFY=0"
-    ):
-        load_backgrounds(tmp_path)
+    return times
+
+
+def equal(pair, other):
+    return all(
+        a.dtype == b.dtype and np.array_equal(a, b)
+        for x, y in zip(pair, other)
+        for a, b in zip(x, y)
+    )
+
+
+@pytest.mark.parametrize("binarize", [True, False])
+def test_what_is_kept_is_what_would_be_made(sources, made, binarize):
+    expected = mnistm_pair(
+        mnist_m.load_mnist(sources), load_backgrounds(sources), seed=3, binarize=binarize
+    )
+    for _ in range(3):
+        pair = cached_mnistm_pair(sources, seed=3, binarize=binarize)
+        assert equal(pair, expected) and all(isinstance(domain, Digits) for domain in pair)
+    assert len(made) == 1
+    (kept,) = (sources / "home" / ".cache" / "minidann" / "mnistm").iterdir()
+    assert kept.suffix == ".npz" and "-v1-" in kept.name
+
+
+def test_other_parameters_and_other_data_get_other_files(sources, made, monkeypatch):
+    cache = sources / "cache"
+    pairs = [
+        cached_mnistm_pair(sources, cache_dir=cache, **options)
+        for options in ({}, {"seed": 1}, {"binarize": False})
+    ]
+    assert (
+        len(made) == len(list(cache.iterdir())) == 3
+        and not equal(pairs[0], pairs[1])
+        and not equal(pairs[0], pairs[2])
+    )
+    path = sources / "mnist" / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(idx_bytes(255 - made_up(5))))
+    assert not equal(cached_mnistm_pair(sources, cache_dir=cache), pairs[0]) and len(made) == 4
+    monkeypatch.setattr(mnist_m, "CACHE_VERSION", 2)
+    cached_mnistm_pair(sources, cache_dir=cache)
+    assert len(made) == 5 and len(list(cache.glob("*-v2-*.npz"))) == 1
+
+
+def rewritten(change):
+    """Damage to the arrays of the file rather than to its bytes."""
+
+    def damage(path):
+        with np.load(path) as file:
+            arrays = change(dict(file))
+        np.savez(path, **arrays)
+
+    return damage
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def alone(path):
+    with open(path, "wb") as file:
+        np.save(file, made_up(5))
+
+
+CACHE_DAMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(bytes(range(256)) * 9),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:9000]),
+    "without its end": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "a flipped bit": flip,
+    "a pickle": lambda path: path.write_bytes(b"\x80\x04\x95\x00."),
+    "an array alone": alone,
+    "objects": rewritten(lambda arrays: arrays | {"y_train": np.array([{}] * 5)}),
+    "an array missing": rewritten(
+        lambda arrays: {name: array for name, array in arrays.items() if name != "blended_test"}
+    ),
+    "another type": rewritten(lambda arrays: arrays | {"x_train": arrays["x_train"].astype(float)}),
+    "a label short": rewritten(lambda arrays: arrays | {"y_train": arrays["y_train"][:-1]}),
+    "an image short": rewritten(
+        lambda arrays: arrays | {"blended_train": arrays["blended_train"][:-1]}
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", CACHE_DAMAGES.values(), ids=CACHE_DAMAGES.keys())
+def test_a_damaged_file_is_made_anew_and_not_trusted(sources, made, damage):
+    cache = sources / "cache"
+    expected = cached_mnistm_pair(sources, cache_dir=cache)
+    (path,) = cache.iterdir()
+    damage(path)
+    for _ in range(2):
+        assert equal(cached_mnistm_pair(sources, cache_dir=cache), expected)
+    assert len(made) == 2 and list(cache.iterdir()) == [path]
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(sources, made):
+    (sources / "cache").write_bytes(b"a file where the folder should be")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"cache.* cannot be written .*cache_dir"):
+            cached_mnistm_pair(sources, cache_dir=sources / "cache")
+    assert len(made) == 2
+
+
+def test_without_data_there_is_no_pair(no_data, tmp_path):
+    with pytest.raises(InputError, match="mnist/"):
+        cached_mnistm_pair(tmp_path)
 
 
 @pytest.mark.skipif(
     "MINIDANN_DATA" not in os.environ,
-    reason="MINIDANN_DATA names no folder with the real BSDS500 in bsds500/",
+    reason="MINIDANN_DATA names no folder with the real MNIST and BSDS500",
 )
-def test_the_real_photographs_are_verified(monkeypatch):
-    monkeypatch.delenv("MINIDANN_VERIFY")
-    backgrounds = load_backgrounds()
-    assert len(backgrounds) == 200 and {image.shape for image in backgrounds} == {
-        (321, 481, 3),
-        (481, 321, 3),
-    }
-
-
-DAMAGES = {
-    "garbage": lambda content: bytes(range(256)) * 4,
-    "empty": lambda content: b"",
-    "cut short": lambda content: content[: len(content) // 2],
-    "without its end": lambda content: content[:-40],
-    "flipped byte": lambda content: content[:60] + bytes([content[60] ^ 255]) + content[61:],
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_archive_is_named(three, tmp_path, damage):
-    path = archive(tmp_path / "bsds500" / "BSR_bsds500.tgz", three)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match=r"BSR_bsds500\.tgz"):
-        load_backgrounds(tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"no photograph", b"\xff\xd8\xff\xe0 cut short"])
-def test_a_damaged_photograph_names_the_archive(three, tmp_path, content):
-    archive(
-        tmp_path / "bsds500" / "BSR_bsds500.tgz",
-        [*three[1:], (f"{mnist_m.TRAIN_FOLDER}30.jpg", content)],
-    )
-    with pytest.raises(InputError, match=r"BSR_bsds500\.tgz"):
-        load_backgrounds(tmp_path)
-
-
-@pytest.mark.parametrize("format", ["EPS", "GIF", "TIFF", "BMP"])
-def test_what_only_calls_itself_a_jpg_is_not_decoded(three, tmp_path, monkeypatch, format):
-    """An EPS would make Pillow start Ghostscript: a downloaded archive must not choose which program reads it."""
-    other = io.BytesIO()
-    photograph(30).save(other, format)
-    archive(
-        tmp_path / "bsds500" / "BSR_bsds500.tgz",
-        [*three[1:], (f"{mnist_m.TRAIN_FOLDER}30.jpg", other.getvalue())],
-    )
-    monkeypatch.setattr(
-        EpsImagePlugin,
-        "Ghostscript",
-        lambda *args, **options: pytest.fail("Ghostscript was called"),
-    )
-    with pytest.raises(
-        InputError, match=r"30\.jpg in .*BSR_bsds500\.tgz can not be read as an image"
-    ):
-        load_backgrounds(tmp_path)
-
-
-def test_an_archive_is_verified_before_any_of_it_is_decoded(three, tmp_path, monkeypatch):
-    monkeypatch.delenv("MINIDANN_VERIFY")
-    monkeypatch.setattr(mnist_m, "decode", lambda *_: pytest.fail("decoded"))
-    archive(tmp_path / "bsds500" / "BSR_bsds500.tgz", three)
-    with pytest.raises(InputError, match="published"):
-        load_backgrounds(tmp_path)
-
-
-def test_a_folder_in_place_of_the_archive_is_named(no_data, tmp_path):
-    (tmp_path / "bsds500" / "BSR_bsds500.tgz").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"BSR_bsds500\.tgz"):
-        load_backgrounds(tmp_path)
-
-
-def test_a_missing_archive_says_where_to_get_it_and_what_needs_none(no_data, tmp_path):
-    with pytest.raises(InputError, match=r"BSR_bsds500\.tgz.*http://.*--data digits"):
-        load_backgrounds(tmp_path)
+def test_the_real_pair_is_kept_and_read_again(tmp_path, made):
+    first, again = (cached_mnistm_pair(cache_dir=tmp_path) for _ in range(2))
+    assert len(made) == 1 and equal(first, again) and again[1].x_train.shape == (60000, 28, 28, 3)

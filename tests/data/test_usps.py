@@ -150,14 +150,14 @@ def test_a_bomb_is_read_no_further_than_any_file_goes(folder, monkeypatch):
 def test_a_folder_in_place_of_a_file_is_named(folder):
     (folder / "usps" / "zip.test.gz").unlink()
     (folder / "usps" / "zip.test.gz").mkdir()
-    with pytest.raises(InputError, match=r"zip\.test\.gz can not be read"):
+    with pytest.raises(InputError, match=r"zip\.test\.gz cannot be read"):
         load_usps(folder)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_named(folder):
     (folder / "usps" / "zip.test.gz").chmod(0)
-    with pytest.raises(InputError, match=r"zip\.test\.gz can not be read"):
+    with pytest.raises(InputError, match=r"zip\.test\.gz cannot be read"):
         load_usps(folder)
 
 

@@ -1,0 +1,154 @@
+"""MNIST-M as its authors published it, for those who have it: 59,001 + 9,001 images of 32x32.
+
+It is a folder of small images for each split, beside a file of their labels:
+
+    mnist_m/mnist_m_train/00000000.png ...      32x32 pixels, the 28x28 of the digit in the middle
+    mnist_m/mnist_m_train_labels.txt            one image a line: 00000000.png 5
+
+It can no longer be downloaded by a program. :mod:`minidann.data.mnist_m` makes MNIST-M from MNIST
+and photographs instead.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from minidann.data.mnist import Digits
+from minidann.data.photographs import decode
+from minidann.data.store import File, PathLike, find, folders
+from minidann.runtime.errors import InputError
+
+RELEASE = {
+    split: File(f"mnist_m/mnist_m_{split}_labels.txt", ("http://yaroslav.ganin.net/",))
+    for split in ("train", "test")
+}
+LARGEST_LABELS = 10_000_000  # bytes; the training labels have a million
+REMEDY = "unpack the release again"
+
+
+def load_mnistm_release(data_dir: PathLike | None = None, *, size: int = 28) -> Digits:
+    """The authors' own MNIST-M, from ``mnist_m/`` of a data folder.
+
+    Images that are missing are left out with a warning, as long as they are few.
+
+    Parameters
+    ----------
+    data_dir : path, optional
+        Searched before the folders of :mod:`minidann.data.store`.
+    size : 28 or 32
+        28: the middle of each image, where MNIST's digit is. 32: all of it.
+
+    Returns
+    -------
+    Digits
+        uint8 images (N, size, size, 3), int64 labels, in the order of the label files.
+
+    Raises
+    ------
+    InputError
+        If a label file is missing or damaged, an image is damaged or not of 32x32 pixels, more than
+        one in a hundred is missing, or ``size`` is another number.
+    """
+    if size not in (28, 32):
+        raise InputError(
+            "the release of MNIST-M comes in images of 28 or 32 pixels a side, "
+            f"not {size!r}; choose one of the two"
+        )
+    border = (32 - size) // 2
+    arrays = []
+    for split, file in RELEASE.items():
+        path = find_release(file, data_dir)
+        names, labels = read_labels(path)
+        images, there = read_release(path.parent / f"mnist_m_{split}", names)
+        inner = images[:, border : 32 - border, border : 32 - border]
+        arrays += [np.ascontiguousarray(inner), labels[there]]
+    return Digits(*arrays)
+
+
+def find_release(file: File, data_dir: PathLike | None = None) -> Path:
+    """Path of a label file, as :func:`~minidann.data.store.find`, with a message of its own."""
+    if not any((folder / file.name).exists() for folder in folders(data_dir)):
+        searched = ", ".join(map(str, folders(data_dir)))
+        raise InputError(
+            f"{file.name} is in none of the data folders ({searched}); unpack the authors' release "
+            f"of MNIST-M there (see {file.addresses[0]}), name another folder with --data-dir or "
+            "MINIDANN_DATA, or make MNIST-M of MNIST and photographs, which needs no release"
+        )
+    return find(file, data_dir)
+
+
+def read_labels(path: Path) -> tuple[list[str], np.ndarray]:
+    """The names of the images and their labels, int64 (N,), of a label file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a line is not a name and a digit, or a name leads out of the
+        folder of images.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST_LABELS + 1)
+        lines = text.decode("ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); {REMEDY}") from error
+    if len(text) > LARGEST_LABELS:
+        raise InputError(f"{path} has more than {LARGEST_LABELS} bytes; {REMEDY}")
+    if not lines:
+        raise InputError(f"{path} has no lines; {REMEDY}")
+    names, labels = [], []
+    for number, line in enumerate(lines, 1):
+        name, _, label = line.strip().rpartition(" ")
+        if label not in set("0123456789") or not name.endswith(".png"):
+            raise InputError(
+                f"line {number} of {path} is {line[:80]!r}, "
+                f"not an image and its digit such as '00028165.png 0'; {REMEDY}"
+            )
+        if set(name) & set("/\\:\0") or ".." in name:
+            raise InputError(
+                f"line {number} of {path} names {name[:80]!r}, "
+                f"which is outside the folder of images; {REMEDY}"
+            )
+        names.append(name)
+        labels.append(int(label))
+    return names, np.array(labels, np.int64)
+
+
+def read_release(folder: Path, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The images of those names that are in a folder.
+
+    Returns
+    -------
+    images : uint8 array (n, 32, 32, 3)
+    there : bool array (N,)
+        Which of the N names they belong to.
+    """
+    from tqdm import tqdm
+
+    images, there = [], np.zeros(len(names), bool)
+    shown = tqdm(names, desc=folder.name, unit="image", dynamic_ncols=True, delay=2, disable=None)
+    for i, name in enumerate(shown):
+        try:
+            content = (folder / name).read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InputError(f"{folder / name} cannot be read ({error}); {REMEDY}") from error
+        image = decode(content, folder / name, formats=("PNG",))
+        if image.shape != (32, 32, 3):
+            raise InputError(
+                f"{folder / name} is an image of {image.shape[1]}x{image.shape[0]} pixels, "
+                f"not 32x32; {REMEDY}"
+            )
+        images.append(image)
+        there[i] = True
+    missing = len(names) - len(images)
+    what = (
+        f"{missing} of the {len(names)} images that {folder}_labels.txt names are not in {folder}"
+    )
+    if missing > len(names) / 100:
+        raise InputError(f"{what}; {REMEDY}")
+    if missing:
+        warnings.warn(f"{what}; they are left out", stacklevel=3)
+    return np.stack(images), there

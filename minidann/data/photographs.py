@@ -1,0 +1,236 @@
+"""Photographs to blend digits over: those of BSDS500, or your own.
+
+BSDS500 is the Berkeley Segmentation Data Set (Arbelaez et al., 2011). Its 200 training photographs
+are the backgrounds of MNIST-M; they are read from the archive, which is never unpacked to disk.
+"""
+
+import io
+import stat
+import struct
+import tarfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from minidann.data.store import File, PathLike, find, verify
+from minidann.runtime.errors import InputError
+
+SOURCE = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
+BSDS500 = File(
+    "bsds500/BSR_bsds500.tgz",
+    (SOURCE,),
+    # of the 200 .jpg in the order of their names
+    "b626d29a9653bf7a573863ad2470032b8d6e01a04a88d1c1e4b599055eb60e71",
+)
+TRAIN_FOLDER = "BSR/BSDS500/data/images/train/"
+TRAIN_PHOTOGRAPHS = 200
+LARGEST_PHOTOGRAPH = 50_000_000  # pixels; a file of some kilobytes can claim billions
+LARGEST_PHOTOGRAPHS = 1_000_000_000  # pixels of all photographs together, 3 GB
+IMAGE_ERRORS = (  # that Pillow raises on damaged images
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    IndexError,
+    struct.error,
+    zlib.error,
+)
+ARCHIVE_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    struct.error,
+    zlib.error,
+)
+
+
+def load_backgrounds(
+    data_dir: PathLike | None = None, path: PathLike | None = None
+) -> list[np.ndarray]:
+    """Photographs to blend digits over, in the order of their names: a list of uint8 (H, W, 3).
+
+    Parameters
+    ----------
+    data_dir : path, optional
+        Searched before the folders of :mod:`minidann.data.store`, for ``bsds500/BSR_bsds500.tgz``:
+        its 200 training photographs are returned.
+    path : path, optional
+        Your own photographs instead, .jpg, .jpeg or .png: a folder, with all that are in its
+        subfolders, or an archive (.tgz, .tar, .zip).
+
+    Raises
+    ------
+    InputError
+        If the archive or folder is missing, damaged or incomplete, or contains what no collection
+        of photographs does: names that lead outside it, links, images of more than 50 million
+        pixels.
+    """
+    if path is not None:
+        return read_photographs(Path(path))
+    return read_bsds500(find(BSDS500, data_dir))
+
+
+def read_bsds500(path: Path) -> list[np.ndarray]:
+    """The training photographs of BSDS500 out of its archive, verified before any is decoded."""
+    remedy = f"download it again from {SOURCE}"
+    files = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if member.name.startswith(TRAIN_FOLDER) and member.name.endswith(".jpg"):
+                    content = read_member(archive, member)
+                    if content is not None:
+                        files[member.name] = content
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
+    if len(files) != TRAIN_PHOTOGRAPHS:
+        raise InputError(
+            f"{path} holds {len(files)} of the {TRAIN_PHOTOGRAPHS} photographs under "
+            f"{TRAIN_FOLDER}; {remedy}"
+        )
+    # before Pillow sees a byte: the archive came over plain http
+    verify(BSDS500, path, *(files[name] for name in sorted(files)))
+    return [decode(files[name], f"{name} in {path}") for name in sorted(files)]
+
+
+def read_photographs(path: Path) -> list[np.ndarray]:
+    """All photographs in a folder or archive: see :func:`load_backgrounds`."""
+    if path.is_dir():
+        members = folder_members
+    elif path.name.endswith(".zip"):
+        members = zip_members
+    elif path.name.endswith((".tgz", ".tar", ".tar.gz")):
+        members = tar_members
+    else:
+        raise InputError(
+            f"{path} is neither a folder nor an archive of photographs; "
+            "name an existing one that ends in .tgz, .tar or .zip"
+        )
+    photographs, pixels = {}, 0
+    try:
+        for name, content in members(path):
+            photographs[name] = decode(content, f"{name} in {path}")
+            pixels += photographs[name].size // 3
+            if pixels > LARGEST_PHOTOGRAPHS:
+                raise InputError(
+                    f"the photographs in {path} have more than {LARGEST_PHOTOGRAPHS} pixels "
+                    "together; use fewer or smaller ones"
+                )
+    except InputError:
+        raise
+    except ARCHIVE_ERRORS as error:
+        raise InputError(
+            f"{path} cannot be read ({error}); make the archive or folder anew"
+        ) from error
+    if not photographs:
+        raise InputError(
+            f"{path} holds no photographs; put some there that end in .jpg, .jpeg or .png, "
+            "or name another folder or archive"
+        )
+    return [photographs[name] for name in sorted(photographs)]
+
+
+def folder_members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of each photograph in a folder and its subfolders."""
+    for file in path.rglob("*"):
+        name = file.relative_to(path).as_posix()
+        if is_photograph(name) and file.is_file():
+            with open(file, "rb") as opened:
+                yield name, opened.read(LARGEST_PHOTOGRAPH + 1)
+
+
+def tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of each photograph in a tar archive."""
+    with tarfile.open(path) as archive:
+        for member in archive:
+            refuse_unsafe(member.name, member.issym() or member.islnk(), path)
+            content = read_member(archive, member) if is_photograph(member.name) else None
+            if content is not None:
+                yield member.name, content
+
+
+def read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
+    """The bytes of a file in a tar archive, None for anything but a file."""
+    if not member.isfile() or (file := archive.extractfile(member)) is None:
+        return None
+    return file.read(LARGEST_PHOTOGRAPH + 1)
+
+
+def zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of each photograph in a zip archive."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            refuse_unsafe(member.filename, stat.S_ISLNK(member.external_attr >> 16), path)
+            if is_photograph(member.filename) and not member.is_dir():
+                with archive.open(member) as opened:
+                    yield member.filename, opened.read(LARGEST_PHOTOGRAPH + 1)
+
+
+def is_photograph(name: str) -> bool:
+    """Whether a file's name is that of a photograph, and of none that macOS hides (``._a.jpg``)."""
+    hidden = PurePosixPath(name).name.startswith(".")
+    return name.lower().endswith((".jpg", ".jpeg", ".png")) and not hidden
+
+
+def refuse_unsafe(name: str, is_link: bool, path: Path) -> None:
+    """Refuse a member of an archive that leads outside it."""
+    parts = name.replace("\\", "/").split("/")
+    if is_link or not parts[0] or parts[0].endswith(":") or ".." in parts:
+        what = "a link" if is_link else "a name that leads outside it"
+        raise InputError(
+            f"{path} holds {name!r}, {what}, which no archive of photographs needs; "
+            "make the archive anew without it"
+        )
+
+
+def decode(
+    content: bytes, name: PathLike, formats: tuple[str, ...] = ("JPEG", "PNG")
+) -> np.ndarray:
+    """The image in the bytes of a file, uint8 (H, W, 3). All readers of images use this function.
+
+    Only the named formats are decoded, whatever the file is called: for an EPS Pillow would start
+    Ghostscript. The size is checked before the image is decoded.
+
+    Parameters
+    ----------
+    content : bytes
+    name : path
+        For the message.
+    formats : tuple of str
+        Pillow's names of the formats.
+
+    Raises
+    ------
+    InputError
+        If the image is damaged, of another format, or larger than 50 million bytes or pixels.
+    """
+    from PIL import Image  # slow to import
+
+    remedy = "replace it, or leave it out"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if len(content) > LARGEST_PHOTOGRAPH:
+                raise InputError(f"{name} has more than {LARGEST_PHOTOGRAPH} bytes; {remedy}")
+            with Image.open(io.BytesIO(content), formats=formats) as image:
+                if image.width * image.height > LARGEST_PHOTOGRAPH:
+                    raise InputError(
+                        f"{name} is an image of {image.width}x{image.height} pixels, "
+                        f"more than {LARGEST_PHOTOGRAPH}; {remedy}"
+                    )
+                return np.asarray(image.convert("RGB"))
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(
+            f"{name} is an image of more than {LARGEST_PHOTOGRAPH} pixels; {remedy}"
+        ) from error
+    except IMAGE_ERRORS as error:
+        raise InputError(f"{name} cannot be read as an image ({error}); {remedy}") from error
