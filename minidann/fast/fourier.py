@@ -1,39 +1,43 @@
 """Convolution through the Fourier transform: a quarter or less of the multiplications.
 
 A convolution multiplies every pixel by every weight. Its Fourier transform takes one product for
-each frequency (the convolution theorem). For the cross-correlation that networks use, circular
-over n points,
+each frequency (the convolution theorem). For the cross-correlation that networks use, circular over
+n points,
 
-    y[u] = sum_i x[(u + i) mod n] w[i]     Y[k] = X[k] conj(W[k])     X[k] = sum_u x[u] e^(-2 pi i k u / n)
+    y[u] = sum_i x[(u + i) mod n] w[i]          Y[k] = X[k] conj(W[k])
 
-Over channels, this is a matrix product for each frequency, of (N, C) by (C, M): a Dense layer for
-each frequency. The circle need hold the image and only the wider one of its two borders: where it
-wraps around, zeros of one border stand for zeros of the other.
+    X[k] = sum_u x[u] exp(-2 pi i k u / n)
 
-None of this needs complex numbers. Write a row of X as [Re | Im], (N, 2C). Then Y = X B with a real
-matrix of blocks
+Over channels, the product is a matrix product for each frequency, of (N, C) by (C, M): a Dense
+layer for each frequency. The circle has to hold the image and only the wider one of its two
+borders: where it wraps around, zeros of one border stand for zeros of the other.
+
+None of this needs complex numbers. Write a row of X as [Re | Im], (N, 2C). Then, because
+
+    (Xr + i Xi) (Wr - i Wi) = (Xr Wr + Xi Wi) + i (Xi Wr - Xr Wi)
+
+Y = X B with a real matrix of blocks
 
     B = [[ Wr, -Wi],
-         [ Wi,  Wr]]     (2C, 2M)     (Xr + i Xi) (Wr - i Wi) = (Xr Wr + Xi Wi) + i (Xi Wr - Xr Wi)
+         [ Wi,  Wr]]         (2C, 2M)
 
 and the transform itself is a product with a real matrix F of cosines and sines. Its inverse is F^T,
 but for a factor s[k] of each frequency, which goes into W. So the layer is a chain of linear maps,
 and backward is the same chain transposed:
 
-    forward     X = F x       W = s F w        Y = X B         y = F^T Y
-    backward   dY = F dy     dB = X^T dY      dX = dY B^T     dx = F^T dX     dw = F^T s fold(dB)
+    forward      X = F x         W = s F w         Y = X B           y = F^T Y
+    backward    dY = F dy       dX = dY B^T       dB = X^T dY       dx = F^T dX
+
+    dw = F^T s dW, with dW = dB folded back: [dB11 + dB22, dB21 - dB12]
 
 The bias has frequency 0 alone, whose row of F is all ones: Y[0] + b is y + b, and db = sum_n dY[0].
 
-x is real, so X[-k] is the conjugate of X[k]: one frequency of each such pair is left out, and s
-counts the other one twice. Kernels are transformed as images are: C of them with M channels in
-forward; M of them with C channels in backward, where B^T is needed.
+Shapes: x (N, H, W, C)   w (KH, KW, C, M)   y (N, OH, OW, M)   X (N, f, 2C)   B (f, 2C, 2M)
+Y (N, f, 2M). There are f frequencies, about half as many as points of the circle: x is real, so
+X[-k] is the conjugate of X[k], and only one of the two is kept. s counts it twice.
 
-Shapes: x (N, H, W, C)   w (KH, KW, C, M)   y (N, OH, OW, M)   X (N, f, 2C)   W (C, f, 2M)   Y (N, f, 2M)   B (f, 2C, 2M).
-There are f frequencies, about half of the points of the circle.
-
-Threads share the images in the transforms, the frequencies in the products. The products take a
-block of frequencies at a time, whose B is made in the processor's cache and is gone after it.
+Threads share the images in the transforms and the frequencies in the products. B is made for a few
+frequencies at a time, meets all images while it is in the cache, and is not kept.
 
 MEASURED
 
@@ -162,17 +166,19 @@ class Transform:
 
     Attributes
     ----------
+    frequencies : integer array (f, 2)
+        Vertical and horizontal, as they follow one another in X.
     scale : array (f,)
-        What F^T lacks to be the inverse: twice 1 / (n_h n_w), or once for a frequency that is its
-        own conjugate.
+        s, what F^T lacks to be the inverse: 2 / (n_h n_w), or half of that for a frequency that is
+        its own conjugate.
     """
 
     def __init__(self, size: Pair, start: Pair, shape: Pair, dtype: DTypeLike):
         (n_h, n_w), (height, width) = size, shape
         self.shape = shape
-        k, l = np.arange(n_h // 2 + 1), horizontal_order(n_w)
-        vertical = 2 * np.pi / n_h * np.outer(k, start[0] + np.arange(height))  # (K, H)
-        horizontal = 2 * np.pi / n_w * np.outer(l, start[1] + np.arange(width))  # (n_w, W)
+        down, along = np.arange(n_h // 2 + 1), horizontal_frequencies(n_w)
+        vertical = 2 * np.pi / n_h * np.outer(down, start[0] + np.arange(height))  # (K, H)
+        horizontal = 2 * np.pi / n_w * np.outer(along, start[1] + np.arange(width))  # (n_w, W)
         cos, sin = np.cos(horizontal), np.sin(horizontal)
         # real x:   [Re] = [ cos]       complex z:   [Re] = [ cos  sin] [Re z]
         #           [Im]   [-sin] x                  [Im]   [-sin  cos] [Im z]
@@ -180,29 +186,31 @@ class Transform:
         columns = np.stack([np.hstack([cos, sin]), np.hstack([-sin, cos])], axis=1)
         self.rows = rows.reshape(-1, height).astype(dtype)  # (2K, H)
         self.columns = columns.reshape(2 * n_w, 2 * width).astype(dtype)
-        self._lay_out(n_h, n_w, k, l)
+        self._keep_one_of_each_pair(size, down, along)
 
-    def _lay_out(self, n_h, n_w, k, l):
-        """Which frequencies are kept: ``scale``, and for some k each, where they lie among the f.
+    def _keep_one_of_each_pair(self, size, down, along):
+        """Of (k, l) and (-k, -l), whose X are conjugates, keep one.
 
-        Where k is its own conjugate, so is half of its l's: of the first k the first of them are
-        left out, of the last k the last. Those that are kept lie side by side.
+        k runs from 0 to n / 2 only. So pairs are left where it is one of these two: of the l's the
+        first are left out for k = 0, the last for k = n / 2.
         """
-        spare = (n_w - 1) // 2
-        own = n_h % 2 == 0  # the last k is its own conjugate, as the first one always is
-        kept = [(slice(0, 1), slice(spare, n_w)), (slice(1, len(k) - own), slice(0, n_w))]
-        if own:
-            kept.append((slice(len(k) - 1, len(k)), slice(0, n_w - spare)))
-        paired = self.columns.reshape(n_w, 2, -1)
-        self._parts, scales, start = [], [], 0
-        for of_k, of_l in kept:
-            single = (2 * k[of_k, None] % n_h == 0) & (2 * l[of_l] % n_w == 0)
-            scales.append(np.where(single, 1, 2).ravel() / (n_h * n_w))
-            stop = start + single.size
-            columns = paired[of_l].reshape(-1, paired.shape[2])
-            self._parts.append((of_k, columns, slice(start, stop)))
-            start = stop
-        self.scale = np.concatenate(scales).astype(self.rows.dtype)
+        n_k, n_l = len(down), len(along)
+        spare = (n_l - 1) // 2
+        first, rest = (slice(0, 1), slice(spare, n_l)), (slice(1, n_k), slice(0, n_l))
+        kept = [first, rest]
+        if size[0] % 2 == 0:
+            last = slice(n_k - 1, n_k), slice(0, n_l - spare)
+            kept = [first, (slice(1, n_k - 1), slice(0, n_l)), last]
+        self._parts, stop, frequencies = [], 0, []
+        for rows, columns in kept:
+            grid = np.meshgrid(down[rows], along[columns], indexing="ij")
+            frequencies.append(np.stack(grid, axis=2).reshape(-1, 2))
+            start, stop = stop, stop + len(frequencies[-1])
+            matrix = self.columns[2 * columns.start : 2 * columns.stop]
+            self._parts.append((rows, matrix, slice(start, stop)))
+        self.frequencies = np.concatenate(frequencies)
+        single = (2 * self.frequencies % size == 0).all(axis=1)
+        self.scale = (np.where(single, 1, 2) / np.prod(size)).astype(self.rows.dtype)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """X = F x: (N, H, W, C) -> (N, f, 2C)."""
@@ -213,9 +221,9 @@ class Transform:
             # down the columns of the images: (2K, H) @ (H, W C)
             z = np.matmul(self.rows, x[images].reshape(-1, height, width * c))
             z = z.reshape(len(z), -1, 2 * width, c)  # (N, K, [Re | Im] W, C)
-            for of_k, columns, of_f in self._parts:  # along their rows
-                out = X[images, of_f].reshape(len(z), -1, len(columns), c)
-                np.matmul(columns, z[:, of_k], out=out)
+            for rows, columns, part in self._parts:  # along their rows
+                out = X[images, part].reshape(len(z), -1, len(columns), c)
+                np.matmul(columns, z[:, rows], out=out)
 
         parallel_map(work, slices(n, min(n, PIECES)))
         return X
@@ -226,13 +234,13 @@ class Transform:
         x = np.empty((n, height, width, c), X.dtype) if out is None else out
 
         def work(images):
-            part = X[images]
-            z = np.empty((len(part), len(self.rows) // 2, 2 * width, c), X.dtype)
-            for of_k, columns, of_f in self._parts:
-                spectrum = part[:, of_f].reshape(len(part), -1, len(columns), c)
-                np.matmul(columns.T, spectrum, out=z[:, of_k])
-            z = z.reshape(len(part), len(self.rows), width * c)
-            np.matmul(self.rows.T, z, out=x[images].reshape(len(part), height, width * c))
+            m = len(X[images])
+            z = np.empty((m, len(self.rows) // 2, 2 * width, c), X.dtype)
+            for rows, columns, part in self._parts:
+                spectrum = X[images, part].reshape(m, -1, len(columns), c)
+                np.matmul(columns.T, spectrum, out=z[:, rows])
+            z = z.reshape(m, len(self.rows), width * c)
+            np.matmul(self.rows.T, z, out=x[images].reshape(m, height, width * c))
 
         parallel_map(work, slices(n, min(n, PIECES)))
         return x
@@ -241,10 +249,10 @@ class Transform:
 transform = cache(Transform)
 
 
-def horizontal_order(n: int) -> np.ndarray:
-    """0 .. n - 1, such that a run from the first, and one from the last, has one of each pair l, -l.
+def horizontal_frequencies(n: int) -> np.ndarray:
+    """0, ..., n - 1 in such an order that those left out are the first, or the last, of them.
 
-    1, 2, ..., 0, ..., n - 2, n - 1: the run to 0, and n / 2 if n is even, and the run from there.
+    First one of each pair l, -l; then 0 and, if n is even, n / 2; then the others of the pairs.
     """
     spare = (n - 1) // 2
     return np.r_[1 : spare + 1, 0, spare + 1 : n]
@@ -252,7 +260,7 @@ def horizontal_order(n: int) -> np.ndarray:
 
 @cache
 def kernel_transform(size: Pair, kernel: Pair, dtype: np.dtype) -> np.ndarray:
-    """s F for kernels, as one matrix: (f, 2, KH KW). They have so few points that two steps take longer."""
+    """s F for kernels: (f, 2, KH KW). They have so few points that one matrix takes less."""
     F, points = transform(size, (0, 0), kernel, dtype), kernel[0] * kernel[1]
     unit = np.eye(points, dtype=dtype).reshape(points, *kernel, 1)
     columns = F(unit) * F.scale[:, None]  # (KH KW, f, 2)
@@ -265,7 +273,7 @@ def by_frequency(X: np.ndarray, block: slice) -> np.ndarray:
 
 
 def spread(W: np.ndarray, transposed: bool = False) -> np.ndarray:
-    """B: (f, 2, C, M) -> (f, 2C, 2M). B^T: of W with its channels exchanged, if ``transposed``."""
+    """B: (f, 2, C, M) -> (f, 2C, 2M). If ``transposed``, B^T of a W whose channels are exchanged."""
     f, _, c, m = W.shape
     B = np.empty((f, 2, c, 2, m), W.dtype)
     B[:, 0, :, 0] = B[:, 1, :, 1] = W[:, 0]

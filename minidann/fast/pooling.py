@@ -1,23 +1,21 @@
 """Max pooling along one axis after the other, which remembers the winners.
 
-The maximum over a window is the maximum of the maxima of its rows: KW - 1 + KH - 1 comparisons of
-two pixels, where the window has KH KW. On the way the winners are noted, so that backward need not
-ask again which pixel was the largest:
+The maximum over a window is the maximum over the maxima of its rows. That takes KW - 1 comparisons
+of two pixels in each row and KH - 1 of two rows, where the window has KH KW pixels. The lesson asks
+again in backward which pixel was the largest; here forward notes it on the way:
 
-    wide[n, h, v] = max_j x[n, h, s v + j]        won[j]: larger than every pixel before it in the row
-    y[n, u, v]    = max_i wide[n, s u + i, v]     won[i]: larger than every row before it
+    row[n, h, v] = max_j x[n, h, s v + j]       won[j]: pixel j is larger than all before it
+    y[n, u, v]   = max_i row[n, s u + i, v]     won[i]: row i is larger than all before it
 
-The last pixel that won takes the gradient, dwide first and dx then:
+The last one that won takes the gradient. So drow first, and from it dx, are
 
-    for j = KW - 1 .. 1:      dx[s v + j] += dy won[j]        dy <- dy - dy won[j]
-    dx[s v] += dy
+    for j = KW - 1, ..., 1:     dx[s v + j] += dy won[j]        dy <- dy - dy won[j]
+                                dx[s v] += dy
 
-Of equal pixels that is the first one of the first row that has it: the first in reading order, as
-in the lesson. In evaluation nothing is noted.
-
-Images come as they are, (N, H, W, C), or sorted by phase (:mod:`minidann.fast.phases`), where every
-comparison is of long runs. Threads share the images, a few at a time, which stay in the processor's
-cache. The border is no array of -infinity: where a window reaches into it, there is no comparison.
+Of equal pixels that is the first in the first row that has it, as in the lesson. In evaluation
+nothing is noted. Where a window reaches into the border there is no pixel to compare, so no border
+is laid around the image. Threads share the images, a few at a time, which stay in the processor's
+cache.
 
 MEASURED
 """
@@ -26,11 +24,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidann.fast.phases import image_shape
+from minidann.fast.images import Pair
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import cache_blocks, parallel_map
 
-BLOCK_BYTES = 1 << 20  # of input, worked on at a time
+BLOCK_BYTES = 1 << 20  # of images that are worked on at a time
 
 
 class MaxPool2D:
@@ -39,25 +37,25 @@ class MaxPool2D:
     def forward(self, x: Array, train: bool = False) -> Array:
         xp = array_module(x)
         self._shape, self._x = x.shape, None if train else x
-        n, h, w, c = image_shape(x.shape)
-        vertical, horizontal = self.border(np.empty((0, h, w, 0)))
-        sort = x.ndim == 6
-        self._down = down = Taps.along(-3, h, self.window[0], self.stride[0], vertical, sort)
-        self._across = across = Taps.along(-2, w, self.window[1], self.stride[1], horizontal, sort)
-        y = xp.empty((n, down.count, across.count, c), x.dtype)
-        wide = (*x.shape[1 : -3 if sort else -2], across.count, c)  # of one image
+        n, h, w, c = x.shape
+        border = self.border(x)
+        self._rows, self._columns = (
+            Axis.of(axis, *of_axis)
+            for axis, *of_axis in zip((1, 2), (h, w), self.window, self.stride, border)
+        )
+        y = xp.empty((n, self._rows.count, self._columns.count, c), x.dtype)
         self._won = None
         if train:
             self._won = (
-                xp.empty((n, len(across.taps) - 1, *wide), bool),
-                xp.empty((n, len(down.taps) - 1, *y.shape[1:]), bool),
+                xp.empty((n, self._columns.window - 1, h, self._columns.count, c), bool),
+                xp.empty((n, self._rows.window - 1, *y.shape[1:]), bool),
             )
 
-        def work(images):
-            best = xp.empty((len(x[images]), *wide), x.dtype)
-            won_across, won_down = (won[images] for won in self._won or (y, y))
-            highest(x[images], across, best, won_across if train else None)
-            highest(best, down, y[images], won_down if train else None)
+        def work(block):
+            won = [of_axis[block] for of_axis in self._won] if train else (None, None)
+            row = xp.empty((len(x[block]), h, self._columns.count, c), x.dtype)
+            largest(x[block], self._columns, row, won[0])
+            largest(row, self._rows, y[block], won[1])
 
         parallel_map(work, image_blocks(x))
         return y
@@ -67,87 +65,84 @@ class MaxPool2D:
             MaxPool2D.forward(self, self._x, train=True)
         xp = array_module(dy)
         dx = xp.empty(self._shape, dy.dtype)
-        won_across, won_down = self._won
+        won_columns, won_rows = self._won
 
-        def work(images):
-            dwide = xp.empty((len(dy[images]), *won_across.shape[2:]), dy.dtype)
-            hand_on(dy[images], self._down, won_down[images], dwide)
-            hand_on(dwide, self._across, won_across[images], dx[images])
+        def work(block):
+            drow = xp.empty((len(dy[block]), *won_columns.shape[2:]), dy.dtype)
+            hand_on(dy[block], self._rows, drow, won_rows[block])
+            hand_on(drow, self._columns, dx[block], won_columns[block])
 
         parallel_map(work, image_blocks(dx))
         return dx
 
 
-class Tap(NamedTuple):
-    """Pixel j of the windows along an axis: which windows have it in the image, and where it is there."""
+class Axis(NamedTuple):
+    """Windows along one axis of an image.
 
-    windows: tuple  # an index of what comes out
-    pixels: tuple  # an index of the image
-
-
-class Taps(NamedTuple):
-    """All pixels of a window along an axis of an image.
-
-    ``count`` windows. ``every``: whether the first tap lies in the image for all of them. ``once``:
-    how many taps together meet every pixel of the image once, 0 if some are met by none.
+    Attributes
+    ----------
+    count, window : int
+        Windows, and pixels of each.
+    taps : list of (index, index)
+        For pixel j of a window: the windows whose pixel j lies in the image, and where it is there.
+    all_begin_inside : bool
+        Whether pixel 0 of every window lies in the image.
+    tiles : int
+        How many taps, the first ones, meet every pixel of the image, and each pixel once; 0 if some
+        pixel is met by no window.
     """
 
-    taps: list
     count: int
-    every: bool
-    once: int
+    window: int
+    taps: list
+    all_begin_inside: bool
+    tiles: int
 
     @classmethod
-    def along(cls, axis, length, window, stride, border, sort):
-        """Of an axis of so many pixels, counted from the last; ``sort``: whether the pixels are sorted by phase."""
+    def of(cls, axis: int, length: int, window: int, stride: int, border: Pair) -> "Axis":
+        """Axis number ``axis`` of images, of ``length`` pixels and the border before and after."""
         before = border[0]
         count = (length + sum(border) - window) // stride + 1
-        taps, last_needed = [], []
-        rest = (slice(None),) * (-1 - axis)
+        whole, taps, reached = (slice(None),) * axis, [], []
         for j in range(window):
-            # the window of index u has the pixel s u + j - before, if that is one of the image
-            first, last = -((j - before) // stride), -((j - before - length) // stride)
-            last_needed.append(last)
-            first = max(0, first)
-            last = max(first, min(count, last))
-            phase, shift = (j - before) % stride, (j - before) // stride
-            run = slice(first + shift, last + shift)
-            if not sort:
-                start = stride * run.start + phase
-                run = slice(start, start + stride * (last - first), stride)
-            pixels = (..., phase, run, *rest) if sort else (..., run, *rest)
-            taps.append(Tap((..., slice(first, last), *rest), pixels))
-        covers = stride <= window and max(last_needed[:stride]) <= count
-        return cls(taps, count, before == 0, stride if covers else 0)
+            # pixel j of window u is pixel s u + j - before of the image, where that is inside
+            first = max(0, -((j - before) // stride))
+            reached.append(-((j - before - length) // stride))
+            last = max(first, min(count, reached[j]))
+            start = stride * first + j - before
+            pixels = slice(start, start + stride * (last - first), stride)
+            taps.append(((*whole, slice(first, last)), (*whole, pixels)))
+        covered = window >= stride and max(reached[:stride]) <= count
+        return cls(count, window, taps, before == 0, stride if covered else 0)
 
 
-def highest(x: Array, across: Taps, best: Array, won: Array | None) -> None:
-    """``best``: the largest pixel of each window; ``won[:, j - 1]``: whether j was larger than all before."""
+def largest(x: Array, axis: Axis, y: Array, won: Array | None) -> None:
+    """``y``: the largest pixel of each window; ``won[:, j - 1]``: if j is larger than all before."""
     xp = array_module(x)
-    (windows, pixels), *others = across.taps
-    if not across.every:
-        best[...] = -np.inf
-    best[windows] = x[pixels]
+    (windows, pixels), *others = axis.taps
+    if not axis.all_begin_inside:
+        y[...] = -np.inf
+    y[windows] = x[pixels]
     for j, (windows, pixels) in enumerate(others):
-        largest, pixel = best[windows], x[pixels]
+        best, pixel = y[windows], x[pixels]
         if won is not None:
-            if largest.shape != best.shape:
+            if best.shape != y.shape:
                 won[:, j] = False
-            xp.greater(pixel, largest, out=won[:, j][windows])
-        xp.maximum(largest, pixel, out=largest)
+            xp.greater(pixel, best, out=won[:, j][windows])
+        xp.maximum(best, pixel, out=best)
 
 
-def hand_on(dy: Array, taps: Taps, won: Array, dx: Array) -> None:
-    """``dx``: to each pixel, the gradients of the windows that it won; the last one that won takes it."""
-    if not taps.once:
-        dx[...] = 0
+def hand_on(dy: Array, axis: Axis, dx: Array, won: Array) -> None:
+    """``dx``: the gradient of each pixel, the sum over the windows that it won."""
     shares = []
-    for j in range(len(taps.taps) - 1, 0, -1):
-        share = dy * won[:, j - 1]
-        dy = dy - share
-        shares.append(share)
-    for j, ((windows, pixels), share) in enumerate(zip(taps.taps, [dy, *reversed(shares)])):
-        if j < taps.once:
+    for j in range(axis.window - 1, 0, -1):
+        shares.append(dy * won[:, j - 1])
+        dy = dy - shares[-1]
+    shares.append(dy)
+    if not axis.tiles:
+        dx[...] = 0
+    for j, ((windows, pixels), share) in enumerate(zip(axis.taps, reversed(shares))):
+        if j < axis.tiles:
             dx[pixels] = share[windows]
         else:
             dx[pixels] += share[windows]

@@ -66,7 +66,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def row_runs(n: int, k: int, m: int) -> tuple[int, int]:
-    """(runs, rows that they cover) of n rows, for small products (rows, k) @ (k, m): equal runs, and a rest."""
+    """(runs, rows in them) of n rows, for small products (rows, k) @ (k, m); a few rows are left."""
     count = max(1, min(n, -(-n * k * m // SMALL)))
     return count, n // count * count
 
