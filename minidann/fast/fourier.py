@@ -273,7 +273,7 @@ def by_frequency(X: np.ndarray, block: slice) -> np.ndarray:
 
 
 def spread(W: np.ndarray, transposed: bool = False) -> np.ndarray:
-    """B: (f, 2, C, M) -> (f, 2C, 2M). If ``transposed``, B^T of a W whose channels are exchanged."""
+    """B: (f, 2, C, M) -> (f, 2C, 2M); if ``transposed``, B^T of a W with its channels exchanged."""
     f, _, c, m = W.shape
     B = np.empty((f, 2, c, 2, m), W.dtype)
     B[:, 0, :, 0] = B[:, 1, :, 1] = W[:, 0]

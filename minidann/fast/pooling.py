@@ -14,8 +14,14 @@ The last one that won takes the gradient. So drow first, and from it dx, are
 
 Of equal pixels that is the first in the first row that has it, as in the lesson. In evaluation
 nothing is noted. Where a window reaches into the border there is no pixel to compare, so no border
-is laid around the image. Threads share the images, a few at a time, which stay in the processor's
-cache.
+is laid around the image.
+
+With a stride of 2, pixels that are compared stand in even and in odd columns, C numbers here and C
+numbers there, and NumPy's loops over so few take longer to begin than to run. So the columns are
+sorted first, s planes of every s-th one, and the gradient's planes are put back at the end; a pixel
+is moved as one thing of C numbers. Rows are long enough as they are.
+
+Threads share the images, a few at a time, which stay in the processor's cache.
 
 MEASURED
 """
@@ -24,11 +30,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidann.fast.images import Pair
+from minidann.fast.images import Pair, copy_runs
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import cache_blocks, parallel_map
 
 BLOCK_BYTES = 1 << 20  # of images that are worked on at a time
+ROWS, COLUMNS = 1, 2  # axes of images
 
 
 class MaxPool2D:
@@ -37,25 +44,21 @@ class MaxPool2D:
     def forward(self, x: Array, train: bool = False) -> Array:
         xp = array_module(x)
         self._shape, self._x = x.shape, None if train else x
-        n, h, w, c = x.shape
-        border = self.border(x)
-        self._rows, self._columns = (
-            Axis.of(axis, *of_axis)
-            for axis, *of_axis in zip((1, 2), (h, w), self.window, self.stride, border)
-        )
-        y = xp.empty((n, self._rows.count, self._columns.count, c), x.dtype)
+        n, h, _, c = x.shape
+        sizes = zip(x.shape[1:3], self.window, self.stride, self.border(x))
+        self._down, self._across = down, across = [windows_along(*size) for size in sizes]
+        y = xp.empty((n, down.count, across.count, c), x.dtype)
         self._won = None
         if train:
-            self._won = (
-                xp.empty((n, self._columns.window - 1, h, self._columns.count, c), bool),
-                xp.empty((n, self._rows.window - 1, *y.shape[1:]), bool),
-            )
+            won_across = xp.empty((n, len(across.taps) - 1, h, across.count, c), bool)
+            self._won = won_across, xp.empty((n, len(down.taps) - 1, *y.shape[1:]), bool)
 
         def work(block):
-            won = [of_axis[block] for of_axis in self._won] if train else (None, None)
-            row = xp.empty((len(x[block]), h, self._columns.count, c), x.dtype)
-            largest(x[block], self._columns, row, won[0])
-            largest(row, self._rows, y[block], won[1])
+            row = xp.empty((len(x[block]), h, across.count, c), x.dtype)
+            won_across, won_down = [won[block] for won in self._won] if train else (None, None)
+            planes = [sorted_out(plane) for plane in every(x[block], COLUMNS, across.stride)]
+            largest(planes, COLUMNS, across, row, won_across)
+            largest(every(row, ROWS, down.stride), ROWS, down, y[block], won_down)
 
         parallel_map(work, image_blocks(x))
         return y
@@ -63,89 +66,121 @@ class MaxPool2D:
     def backward(self, dy: Array) -> Array:
         if self._won is None:
             MaxPool2D.forward(self, self._x, train=True)
-        xp = array_module(dy)
+        xp, (won_across, won_down) = array_module(dy), self._won
         dx = xp.empty(self._shape, dy.dtype)
-        won_columns, won_rows = self._won
+        down, across = self._down, self._across
 
         def work(block):
-            drow = xp.empty((len(dy[block]), *won_columns.shape[2:]), dy.dtype)
-            hand_on(dy[block], self._rows, drow, won_rows[block])
-            hand_on(drow, self._columns, dx[block], won_columns[block])
+            drow = xp.empty((len(dy[block]), *won_across.shape[2:]), dy.dtype)
+            planes = every(drow, ROWS, down.stride)
+            for plane, given in zip(
+                planes, hand_on(dy[block], ROWS, down, won_down[block], planes)
+            ):
+                plane[...] = given
+            planes = every(dx[block], COLUMNS, across.stride)
+            gifts = hand_on(drow, COLUMNS, across, won_across[block], planes)
+            for plane, given in zip(planes, gifts):
+                copy_runs(given, plane)
 
         parallel_map(work, image_blocks(dx))
         return dx
 
 
-class Axis(NamedTuple):
-    """Windows along one axis of an image.
+class Tap(NamedTuple):
+    """Pixel j of the windows along an axis: in which windows it lies in the image, and where there.
 
-    Attributes
-    ----------
-    count, window : int
-        Windows, and pixels of each.
-    taps : list of (index, index)
-        For pixel j of a window: the windows whose pixel j lies in the image, and where it is there.
-    all_begin_inside : bool
-        Whether pixel 0 of every window lies in the image.
-    tiles : int
-        How many taps, the first ones, meet every pixel of the image, and each pixel once; 0 if some
-        pixel is met by no window.
+    ``windows`` of all windows; ``cells`` of all pixels of the image whose number leaves the
+    remainder ``phase`` when divided by the stride.
     """
 
+    windows: slice
+    phase: int
+    cells: slice
+
+
+class Windows(NamedTuple):
+    """Windows along an axis: how many, their stride, and a Tap for each of their pixels."""
+
     count: int
-    window: int
-    taps: list
-    all_begin_inside: bool
-    tiles: int
-
-    @classmethod
-    def of(cls, axis: int, length: int, window: int, stride: int, border: Pair) -> "Axis":
-        """Axis number ``axis`` of images, of ``length`` pixels and the border before and after."""
-        before = border[0]
-        count = (length + sum(border) - window) // stride + 1
-        whole, taps, reached = (slice(None),) * axis, [], []
-        for j in range(window):
-            # pixel j of window u is pixel s u + j - before of the image, where that is inside
-            first = max(0, -((j - before) // stride))
-            reached.append(-((j - before - length) // stride))
-            last = max(first, min(count, reached[j]))
-            start = stride * first + j - before
-            pixels = slice(start, start + stride * (last - first), stride)
-            taps.append(((*whole, slice(first, last)), (*whole, pixels)))
-        covered = window >= stride and max(reached[:stride]) <= count
-        return cls(count, window, taps, before == 0, stride if covered else 0)
+    stride: int
+    taps: list[Tap]
 
 
-def largest(x: Array, axis: Axis, y: Array, won: Array | None) -> None:
-    """``y``: the largest pixel of each window; ``won[:, j - 1]``: if j is larger than all before."""
-    xp = array_module(x)
-    (windows, pixels), *others = axis.taps
-    if not axis.all_begin_inside:
+def windows_along(length: int, window: int, stride: int, border: Pair) -> Windows:
+    """Windows along an axis of ``length`` pixels, with a border before and after."""
+    before, after = border
+    count, taps = (before + length + after - window) // stride + 1, []
+    for j in range(window):
+        # pixel j of window u is pixel s u + j - before of the image, where that is inside
+        shift, phase = divmod(j - before, stride)
+        first = max(0, -shift)
+        last = max(first, min(count, -((phase - length) // stride) - shift))
+        taps.append(Tap(slice(first, last), phase, slice(first + shift, last + shift)))
+    return Windows(count, stride, taps)
+
+
+def every(x: Array, axis: int, stride: int) -> list[Array]:
+    """Views of every s-th row, or column, of images: from the first, from the second, ..."""
+    return [x[along(axis, slice(phase, None, stride))] for phase in range(stride)]
+
+
+def along(axis: int, part: slice) -> tuple[slice, ...]:
+    """The index of a part of an axis."""
+    return (*(slice(None),) * axis, part)
+
+
+def sorted_out(plane: Array) -> Array:
+    """A copy, with long runs; a GPU has no loops that begin."""
+    xp = array_module(plane)
+    if xp is not np:
+        return plane
+    copied = np.empty(plane.shape, plane.dtype)
+    copy_runs(plane, copied)
+    return copied
+
+
+def largest(planes: list[Array], axis: int, windows: Windows, y: Array, won: Array | None) -> None:
+    """``y``: the largest pixel of each window. ``won[:, j - 1]``: j is larger than all before."""
+    xp, (first, *others) = array_module(y), windows.taps
+    if first.windows != slice(0, windows.count):
         y[...] = -np.inf
-    y[windows] = x[pixels]
-    for j, (windows, pixels) in enumerate(others):
-        best, pixel = y[windows], x[pixels]
+    y[along(axis, first.windows)] = planes[first.phase][along(axis, first.cells)]
+    for j, tap in enumerate(others):
+        part = along(axis, tap.windows)
+        best, pixel = y[part], planes[tap.phase][along(axis, tap.cells)]
         if won is not None:
             if best.shape != y.shape:
-                won[:, j] = False
-            xp.greater(pixel, best, out=won[:, j][windows])
+                won[:, j] = False  # of windows that have no such pixel in the image
+            xp.greater(pixel, best, out=won[:, j][part])
         xp.maximum(best, pixel, out=best)
 
 
-def hand_on(dy: Array, axis: Axis, dx: Array, won: Array) -> None:
-    """``dx``: the gradient of each pixel, the sum over the windows that it won."""
+def hand_on(dy: Array, axis: int, windows: Windows, won: Array, planes: list[Array]) -> list[Array]:
+    """What the pixels of each plane receive from the windows that they won."""
     shares = []
-    for j in range(axis.window - 1, 0, -1):
+    for j in range(len(windows.taps) - 1, 0, -1):
         shares.append(dy * won[:, j - 1])
         dy = dy - shares[-1]
-    shares.append(dy)
-    if not axis.tiles:
-        dx[...] = 0
-    for j, ((windows, pixels), share) in enumerate(zip(axis.taps, reversed(shares))):
-        if j < axis.tiles:
-            dx[pixels] = share[windows]
-        else:
-            dx[pixels] += share[windows]
+    shares = [dy, *reversed(shares)]
+    received = []
+    for phase, plane in enumerate(planes):
+        taps = [(tap, share) for tap, share in zip(windows.taps, shares) if tap.phase == phase]
+        received.append(added_up(taps, axis, plane))
+    return received
+
+
+def added_up(taps: list, axis: int, plane: Array) -> Array:
+    """The shares of all taps of a plane, each where its pixels are."""
+    total = None
+    for tap, share in taps:
+        share = share[along(axis, tap.windows)]
+        if total is None and share.shape == plane.shape:
+            total = share
+            continue
+        if total is None:
+            total = array_module(plane).zeros(plane.shape, plane.dtype)
+        total[along(axis, tap.cells)] += share
+    return array_module(plane).zeros(plane.shape, plane.dtype) if total is None else total
 
 
 def image_blocks(x: Array) -> list[slice]:

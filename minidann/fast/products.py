@@ -66,7 +66,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def row_runs(n: int, k: int, m: int) -> tuple[int, int]:
-    """(runs, rows in them) of n rows, for small products (rows, k) @ (k, m); a few rows are left."""
+    """Runs of n rows for small products (rows, k) @ (k, m), and rows in them; a few are left over."""
     count = max(1, min(n, -(-n * k * m // SMALL)))
     return count, n // count * count
 

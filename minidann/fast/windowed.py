@@ -34,7 +34,7 @@ from math import prod
 
 import numpy as np
 
-from minidann.fast.images import Border, Pair, crop, pad, window_views
+from minidann.fast.images import Border, Pair, copy_runs, crop, pad, window_views
 from minidann.fast.products import matmul_by_rows, transposed_matmul_by_rows
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import cache_blocks, parallel_map
@@ -140,18 +140,10 @@ def unfold(padded: Array, kernel: Pair, stride: Pair) -> Array:
     views = window_views(padded, kernel, stride)
     rows, columns = prod(views.shape[:3]), prod(views.shape[3:])
     unfolded = scratch(padded, rows * (columns + 1)).reshape(rows, columns + 1)
-    copy_rows(views, unfolded[:, :columns].reshape(views.shape))
+    rows_of_windows = (*views.shape[:4], -1)  # KW C numbers, side by side in the image as well
+    copy_runs(views.reshape(rows_of_windows), unfolded[:, :columns].reshape(rows_of_windows))
     unfolded[:, columns] = 1
     return unfolded
-
-
-def copy_rows(views: Array, out: Array) -> None:
-    """Copy windows (N, OH, OW, KH, KW, C), each of their rows as one thing of KW C numbers."""
-    if array_module(views) is np:
-        shape = (*views.shape[:4], prod(views.shape[4:]))
-        row = np.dtype((np.void, shape[4] * views.itemsize))
-        views, out = (array.reshape(shape).view(row) for array in (views, out))
-    array_module(views).copyto(out, views)
 
 
 def scratch(like: Array, size: int) -> Array:

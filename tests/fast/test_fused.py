@@ -48,8 +48,6 @@ USES = {
     "BatchNorm": (
         back_and_forth(lambda: BatchNorm(3), (4, 3)),
         {
-            normalization.squared_difference,
-            normalization.normalize,
             normalization.scale_and_shift,
             normalization.input_gradient,
         },

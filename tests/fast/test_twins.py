@@ -90,6 +90,8 @@ def cut_small(monkeypatch):
     for module in (windowed, fourier, pooling, normalization):
         monkeypatch.setattr(module, "cache_blocks", lambda n, *_: slices(n, n))
     monkeypatch.setattr(products, "LARGE", 0)
+    monkeypatch.setattr(products, "SMALL", 50)
+    monkeypatch.setattr(normalization, "SMALL", 0)
     monkeypatch.setattr(flat, "BLOCK", 4)
     monkeypatch.setattr(flat, "FEW_BLOCKS", 2)
 
