@@ -39,9 +39,9 @@ X[-k] is the conjugate of X[k], and only one of the two is kept. s counts it twi
 Threads share the images in the transforms and the frequencies in the products. B is made for a few
 frequencies at a time, meets all images while it is in the cache, and is not kept.
 
-Measured on one core (Zen 5), forward and backward in ms, beside the lesson, windows, and frequencies
-without two of these thoughts: both borders on the circle (18 points instead of 16 for 14 pixels),
-and B of all frequencies in memory, where a quarter of the images meets it at a time:
+Measured on one core (Zen 5), forward and backward in ms, beside the lesson, windows, and
+frequencies without two of these thoughts: both borders on the circle (18 points instead of 16 for
+14 pixels), and B of all frequencies in memory, where a quarter of the images meets it at a time:
 
     kernels of 5 x 5                             lesson   windows   without   here
     64 images of 14 x 14, 32 to 48 channels          32        20       6.0    4.4

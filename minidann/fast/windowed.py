@@ -24,8 +24,8 @@ col2im adds to memory, which is the faster of the two.
 On a GPU, which has no such cache but thousands of threads to feed, the block is the whole batch, if
 its windows take at most GPU_BLOCK_BYTES.
 
-Measured on one core (Zen 5): the first convolution of tf-dann's network takes 1.9 ms forward and 1.9
-for dW, with blocks alone 2.6 and 2.7, and in the lesson 12 and 3.6.
+Measured on one core (Zen 5): the first convolution of tf-dann's network takes 1.9 ms forward and
+1.9 for dW, with blocks alone 2.6 and 2.7, and in the lesson 12 and 3.6.
 """
 
 import threading
