@@ -137,6 +137,8 @@ class Flat:
 
     def holds(self, optimizer: Any) -> bool:
         """Whether the layers' parameters and the optimizer's memory are still views of these."""
+        if self._params[0].base is not self._theta:  # a deep copy, or unpickled
+            return False
         params = (leaf.params[name] for leaf, name in optimizer._slots)
         return all(map(is_, self._params, params)) and all(
             map(is_, self._state, optimizer.state.values())
