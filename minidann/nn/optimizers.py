@@ -68,7 +68,8 @@ class Optimizer(ABC):
         leaves = [leaf for network in networks for leaf in network.leaves()]
         self._slots = [(leaf, name) for leaf in leaves for name in leaf.params]
         self._refuse_mixed_precision()
-        self.t, self.state = 0, {}
+        self.t = 0
+        self.state: dict[str, Array] = {}
         self._allocate()
 
     def step(self) -> None:
