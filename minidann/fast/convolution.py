@@ -13,6 +13,8 @@ Measured on one core, forward and backward, beside the lesson (kernels of 5 x 5,
     128 images of 16 x 16 x 64, 64 kernels          frequencies       66        lesson 319
 """
 
+from typing import Any
+
 import numpy as np
 
 from minidann.fast import fourier
@@ -25,16 +27,16 @@ from minidann.runtime.arrays import Array, array_module
 class Conv2D:
     """The twin of :class:`minidann.nn.Conv2D`."""
 
-    def forward(self, x: Array, train: bool = False) -> Array:
+    def forward(self: Any, x: Array, train: bool = False) -> Array:
         W, b = self.params["W"], self.params["b"]
         self._convolution = choose(x, W, b, self.stride, self.border(x))
         return self._convolution.forward(x, W, b)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self: Any, dy: Array) -> Array:
         dx, self.grads["W"], self.grads["b"] = self._convolution.gradients(dy)
         return dx
 
-    def parameter_gradients(self, dy: Array) -> None:
+    def parameter_gradients(self: Any, dy: Array) -> None:
         _, self.grads["W"], self.grads["b"] = self._convolution.gradients(dy, with_input=False)
 
 

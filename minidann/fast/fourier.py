@@ -46,7 +46,6 @@ processor does best, is as fast, and backward is plain to see.
 from functools import cache
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from minidann.fast.images import Border, Pair
 from minidann.runtime.threads import PIECES, parallel_map, slices, thread_slices
@@ -64,7 +63,7 @@ class FourierConvolution:
         The precision to work in: the highest of x, w and b.
     """
 
-    def __init__(self, image: Pair, kernel: Pair, border: Border, dtype: DTypeLike):
+    def __init__(self, image: Pair, kernel: Pair, border: Border, dtype: np.dtype):
         size = tuple(n + before + after for n, (before, after) in zip(image, border))
         out = tuple(n - k + 1 for n, k in zip(size, kernel))
         self._dtype = np.dtype(dtype)
@@ -128,13 +127,14 @@ class Transform:
         Of the images.
     """
 
-    def __init__(self, size: Pair, start: Pair, shape: Pair, dtype: DTypeLike):
+    def __init__(self, size: Pair, start: Pair, shape: Pair, dtype: np.dtype):
         (n_h, n_w), (height, width) = size, shape
         self.shape = shape
         # 2 pi k u / n: (K, H) and (n_w, W)
-        vertical = np.outer(np.arange(n_h // 2 + 1), start[0] + np.arange(height))
-        vertical = 2 * np.pi / n_h * vertical
-        horizontal = 2 * np.pi / n_w * np.outer(np.arange(n_w), start[1] + np.arange(width))
+        k, u = np.arange(n_h // 2 + 1), start[0] + np.arange(height)
+        vertical = 2 * np.pi / n_h * np.outer(k, u)
+        k, u = np.arange(n_w), start[1] + np.arange(width)
+        horizontal = 2 * np.pi / n_w * np.outer(k, u)
         cos, sin = np.cos(horizontal), np.sin(horizontal)
         # real x:              [Re] = [ cos]                  complex z: [Re] = [ cos  sin] [Re z]
         #                      [Im]   [-sin] x                           [Im]   [-sin  cos] [Im z]

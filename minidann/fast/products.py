@@ -9,6 +9,8 @@ On one core that gains nothing (64 rows through 8192 x 3072 weights take 97 ms f
 in the lesson 102); on two it takes about half.
 """
 
+from typing import Any
+
 import numpy as np
 
 from minidann.runtime.arrays import Array, array_module
@@ -21,15 +23,15 @@ LARGE = 1 << 24  # multiplications that are worth handing over to another thread
 class Dense:
     """The twin of :class:`minidann.nn.Dense`."""
 
-    def forward(self, x: Array, train: bool = False) -> Array:
+    def forward(self: Any, x: Array, train: bool = False) -> Array:
         self._x = x
         return matmul(x, self.params["W"]) + self.params["b"]  # (N, D) @ (D, M)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self: Any, dy: Array) -> Array:
         self.parameter_gradients(dy)
         return matmul(dy, self.params["W"].T)  # (N, M) @ (M, D)
 
-    def parameter_gradients(self, dy: Array) -> None:
+    def parameter_gradients(self: Any, dy: Array) -> None:
         self.grads["W"] = matmul(self._x.T, dy)  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)
 

@@ -360,7 +360,7 @@ def plant_layer(bug: Callable) -> Callable[[Layer], Layer]:
         )
         return layer
 
-    plant.bug = bug
+    plant.bug = bug  # type: ignore[attr-defined]
     return plant
 
 

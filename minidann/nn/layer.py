@@ -45,7 +45,7 @@ class Layer(ABC):
         What is saved but not trained (running statistics).
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
