@@ -1,9 +1,9 @@
 """The products of a Dense layer in pieces, which threads share.
 
-A large matrix product is cut into pieces of some rows or columns. Within a thread context BLAS is
-held to one thread, because its own threads, waiting for work between two products, would keep a
-core busy; so the pieces are what gives every core a share. They are the same however many threads
-there are, and so is the result, to the last bit.
+A large matrix product is cut into pieces of some rows or columns. BLAS is held to one thread,
+because its own threads, waiting for work between two products, would keep a core busy, and because
+its sums depend on their number; so the pieces are what gives every core a share. They are the same
+however many threads there are, and so is the result, to the last bit.
 
 On one core it is the lesson's own product and takes the same time; with two cores the first
 Dense layer of the large network (8192 x 3072) takes about half.
@@ -14,7 +14,7 @@ import numpy as np
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import PIECES, all_cores, parallel_map, slices
 
-MEDIUM = 1 << 17  # multiplications for which BLAS would not wake its own threads
+MEDIUM = 1 << 13  # multiplications: of fewer BLAS makes one piece, and does not wake its threads
 LARGE = 1 << 24  # multiplications that are worth handing over to another thread
 
 
