@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import networks
 from minidann import DANN
-from minidann.adaptation import normalize
 from minidann.data import Batches
+from minidann.data.preprocessing import normalize
 from minidann.fast.products import matmul
 from minidann.nn import Conv2D, Dense, Layer
 from minidann.nn.optimizers import Optimizer

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidann import DANN, blobs
-from minidann.experiments import recipes
+from minidann import DANN
+from minidann.experiments import points, recipes
 from minidann.nn import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, Optimizer
 
@@ -67,7 +67,7 @@ def svhn(seed: int) -> DANN:
 
 def minidann_network(network: str, transfer: Transfer) -> tuple[DANN, Optimizer]:
     """(dann, optimizer), on the device that ``transfer`` takes arrays to."""
-    build = {"mnist": recipes.tf_dann, "svhn": svhn, "blobs": partial(blobs.build, (8,))}[network]
+    build = {"mnist": recipes.tf_dann, "svhn": svhn, "blobs": partial(points.build, (8,))}[network]
     dann = build(seed=0).convert(transfer)
     return dann, Adam(dann.networks) if network == "blobs" else SGD(
         dann.networks, 0.01, momentum=0.9

@@ -25,7 +25,7 @@ from benchmarks import turns
 from benchmarks.networks import LAM, Size, batch
 from benchmarks.step import clock
 from minidann import DANN
-from minidann.experiment import save_figure
+from minidann.experiments.figures import save_figure
 from minidann.nn import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD
 from minidann.runtime.arrays import peak_memory

@@ -21,13 +21,17 @@ Source: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from minidann.nn import GradientReversal, Sequential
 from minidann.nn.batchnorm import adapt_batch_norm
 from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
 from minidann.runtime.arrays import array_module
+from minidann.runtime.state import State, check_state, part, with_prefix
 from minidann.runtime.threads import on_all_cores
+
+NETWORKS = ("features", "label_head", "domain_head")  # names of ``DANN.networks``
 
 
 class Losses(NamedTuple):
@@ -64,11 +68,33 @@ class DANN:
         """The three networks, in the form that the optimizers take."""
         return self.features, self.label_head, self.domain_head
 
-    def convert(self, function):
-        """Replace every array a of the three networks by ``function(a)``: another device (``to_device``) or precision."""
+    def convert(self, function: Callable) -> "DANN":
+        """Replace every array a of the three networks by ``function(a)``.
+
+        Another device (``to_device``), or another precision.
+        """
         for network in self.networks:
             network.convert(function)
         return self
+
+    def state_dict(self) -> State:
+        """Copies of all that training changes, in main memory, such as ``"features.0.W"``."""
+        state = {}
+        for name, network in zip(NETWORKS, self.networks):
+            state |= with_prefix(name, network.state_dict())
+        return state
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``: every array goes to where its twin lives.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of ``state_dict()``.
+        """
+        check_state(state, self.state_dict())
+        for name, network in zip(NETWORKS, self.networks):
+            network.load_state_dict(part(state, name))
 
     @on_all_cores
     def compute_gradients(self, x_source, y_source, x_target, lam):
@@ -102,14 +128,20 @@ class DANN:
 
     @on_all_cores
     def compute_label_gradients(self, x, y):
-        """Set the gradients of features and label head for L_y alone: training without adaptation."""
+        """Set the gradients of features and label head for L_y alone.
+
+        This is training without adaptation.
+        """
         L_y, df = self._label_loss(self.features.forward(x, train=True), y)
         self.features.parameter_gradients(df)
         return Losses(label=L_y)
 
     @on_all_cores
     def compute_domain_gradients(self, x_source, x_target, lam):
-        """Set the gradients of features and domain head for L_d alone. At lam = -1 it is an ordinary domain classifier."""
+        """Set the gradients of features and domain head for L_d alone.
+
+        At lam = -1 this trains an ordinary domain classifier.
+        """
         f = self._joint_features(x_source, x_target)
         L_d, df = self._domain_loss(f, len(x_source), lam)
         self.features.parameter_gradients(df)
@@ -159,7 +191,10 @@ class DANN:
 
     @on_all_cores
     def adapt_batch_norm(self, x):
-        """Evaluate from now on with the batch-norm statistics of x (N, ...), examples of one domain; see :mod:`minidann.nn.batchnorm`."""
+        """Evaluate from now on with the batch-norm statistics of x (N, ...).
+
+        They are examples of one domain; see :mod:`minidann.nn.batchnorm`.
+        """
         f = adapt_batch_norm(self.features, x)
         for head in (self.label_head, self.domain_head):
             adapt_batch_norm(head, f)

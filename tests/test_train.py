@@ -1,11 +1,13 @@
 """The training loop: what it may depend on, what it records, what it refuses."""
 
 import csv
+import io
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from minidann import DANN
 from minidann.data import Batches, make_blobs_pair
@@ -15,7 +17,7 @@ from minidann.nn.optimizers import SGD, Adam, WeightAverage
 from minidann.nn.schedules import learning_rate, reversal_strength
 from minidann.runtime.arrays import to_host
 from minidann.runtime.errors import InputError, TrainingError
-from minidann.train import History, fit
+from minidann.train import AverageWeights, Callback, History, ProgressBar, fit
 
 SOURCE, TARGET = make_blobs_pair(60)
 
@@ -30,7 +32,7 @@ def make(make_dann, place):
 def batches(place):
     """As the programs make them, of data sets that live on the device.
 
-    One generator for both, and no target labels.
+    There is one generator for both, and there are no target labels.
     """
 
     def batches(source=SOURCE, target=TARGET, size=8, seed=0):
@@ -44,16 +46,35 @@ def batches(place):
 
 @pytest.fixture
 def train(batches):
-    """``fit`` on a few points, for a few steps if nothing else is said."""
+    """The history of ``fit`` on a few points, for a few steps if nothing else is said."""
 
-    def train(dann, optimizer=None, source=SOURCE, target=TARGET, **options):
+    def train(
+        dann,
+        optimizer=None,
+        source=SOURCE,
+        target=TARGET,
+        *,
+        every=5,
+        monitor=None,
+        average=None,
+        history=None,
+        **options,
+    ):
         options = {
             "steps": 12,
             "lam": reversal_strength,
             "learning_rate": lambda p: 0.01,
-            "every": 5,
         } | options
-        return fit(dann, optimizer or Adam(dann.networks), *batches(source, target), **options)
+        history = History(every=every, monitor=monitor) if history is None else history
+        averages = [AverageWeights(average)] if average else []
+        fit(
+            dann,
+            optimizer or Adam(dann.networks),
+            *batches(source, target),
+            callbacks=[*averages, history],
+            **options,
+        )
+        return history
 
     return train
 
@@ -76,17 +97,17 @@ def weights(*networks):
     return flat(copies(*networks))
 
 
-@pytest.mark.parametrize("method", ["dann", "label", "domain"])
-def test_two_runs_with_one_seed_are_equal_bit_for_bit(make, train, method):
+@pytest.mark.parametrize("objective", ["dann", "label", "domain"])
+def test_two_runs_with_one_seed_are_equal_bit_for_bit(make, train, objective):
     runs = []
     for _ in range(2):
         dann = make(dtype=np.float32)
         optimizer = Adam(
             dann.networks
-            if method == "dann"
-            else (dann.features, dann.label_head if method == "label" else dann.domain_head)
+            if objective == "dann"
+            else (dann.features, dann.label_head if objective == "label" else dann.domain_head)
         )
-        runs.append((train(dann, optimizer, method=method), weights(*dann.networks)))
+        runs.append((train(dann, optimizer, objective=objective), weights(*dann.networks)))
     assert runs[0][0] == runs[1][0] and np.array_equal(runs[0][1], runs[1][1])
 
 
@@ -120,9 +141,9 @@ def test_target_batches_that_carry_labels_are_refused(make, batches, place):
 
 @pytest.mark.parametrize("lam", [0.0, 0.5, 3.0, -1.0])
 def test_one_adam_follows_the_sum_of_both_gradients(make, batches, place, lam):
-    """Two optimizers, one for each branch, would each divide their gradient by its own size.
+    """Two optimizers, one for each branch, would divide lam away.
 
-    That would divide lam away.
+    Each divides its gradient by the gradient's own size.
     """
     dann, twin, trajectory = make(), make(), []
 
@@ -138,8 +159,7 @@ def test_one_adam_follows_the_sum_of_both_gradients(make, batches, place, lam):
         steps=3,
         lam=lambda p: lam,
         learning_rate=lambda p: 0.1,
-        every=1,
-        monitor=monitor,
+        callbacks=[History(every=1, monitor=monitor)],
     )
     source, target = batches()
     m, s = 0.0, 0.0
@@ -164,15 +184,15 @@ def test_one_adam_follows_the_sum_of_both_gradients(make, batches, place, lam):
 
 
 def test_progress_starts_at_zero_and_grows_with_every_step(make, batches):
-    dann = make()
-    history = fit(
+    dann, history = make(), History(every=1)
+    fit(
         dann,
         SGD(dann.networks, 1.0),
         *batches(),
         steps=8,
         lam=reversal_strength,
         learning_rate=learning_rate,
-        every=1,
+        callbacks=[history],
     )
     assert [row["p"] for row in history] == [step / 8 for step in range(8)]
     assert [row["lam"] for row in history] == [reversal_strength(step / 8) for step in range(8)]
@@ -217,7 +237,7 @@ def test_an_empty_history_is_saved_too(tmp_path):
     assert (tmp_path / "history.csv").read_text().strip() == "step"
 
 
-def test_the_label_method_sees_neither_target_nor_domain_head(make, batches):
+def test_the_label_objective_sees_neither_target_nor_domain_head(make, batches):
     dann = make()
     before, others = weights(dann.domain_head), weights(dann.features, dann.label_head)
     history = fit(
@@ -228,20 +248,20 @@ def test_the_label_method_sees_neither_target_nor_domain_head(make, batches):
         steps=5,
         lam=reversal_strength,
         learning_rate=lambda p: 0.1,
-        method="label",
-    )
+        objective="label",
+    ).history
     assert np.array_equal(weights(dann.domain_head), before) and not dann.domain_head.grads
     assert not np.isclose(weights(dann.features, dann.label_head), others).all()
     assert history[-1]["domain_loss"] == history[-1]["lam"] == 0
 
 
-def test_the_domain_method_trains_no_label_head(make, train):
+def test_the_domain_objective_trains_no_label_head(make, train):
     dann = make()
     before = weights(dann.label_head)
     history = train(
         dann,
         Adam((dann.features, dann.domain_head)),
-        method="domain",
+        objective="domain",
         lam=lambda p: -1.0,
         steps=60,
         learning_rate=lambda p: 0.05,
@@ -267,27 +287,174 @@ def test_the_average_is_the_mean_weight_of_the_second_half(make, train, steps):
 
 
 def test_ctrl_c_leaves_the_rows_so_far(make, train):
-    history = History()
-
     def monitor():
         if len(history) == 2:
             raise KeyboardInterrupt
         return {}
 
+    history = History(every=5, monitor=monitor)
     with pytest.raises(KeyboardInterrupt):
-        train(make(), steps=50, monitor=monitor, history=history)
+        train(make(), steps=50, history=history)
     assert [row["step"] for row in history] == [5, 10]
 
 
-@pytest.mark.parametrize("method", ["dann", "label"])
+class Told(Callback):
+    """Writes down what it is told."""
+
+    def __init__(self, log, title=""):
+        self.log, self.title = log, title
+
+    def begin(self, training):
+        self.log.append(f"{self.title}begin {training.step}")
+
+    def after_step(self, training):
+        self.log.append(f"{self.title}{training.step}")
+
+    def end(self, training):
+        self.log.append(f"{self.title}end {training.step}")
+
+
+def run(dann, batches, callbacks, **options):
+    """A few steps with these callbacks: the Training."""
+    options = {"steps": 4, "lam": lambda p: p / 2, "learning_rate": lambda p: 1 - p} | options
+    return fit(dann, SGD(dann.networks, 1.0), *batches, callbacks=callbacks, **options)
+
+
+def test_callbacks_are_told_in_their_order(make, batches):
+    log = []
+    run(make(), batches(), [Told(log, "a "), Told(log, "b ")], steps=2)
+    told = ["a begin 0", "b begin 0", "a 1", "b 1", "a 2", "b 2"]
+    assert log == [*told, "b end 2", "a end 2"]
+
+
+def test_a_callback_sees_the_training_as_it_is_after_the_step(make, batches):
+    seen = []
+
+    class Seen(Callback):
+        def after_step(self, training):
+            seen.append((training.step, training.p, training.lam, training.learning_rate))
+            assert all(np.isfinite(float(to_host(loss))) for loss in training.losses)
+
+    training = run(make(), batches(), [Seen()])
+    assert seen == [
+        (1, 0.0, 0.0, 1.0),
+        (2, 0.25, 0.125, 0.75),
+        (3, 0.5, 0.25, 0.5),
+        (4, 0.75, 0.375, 0.25),
+    ]
+    assert training.step == training.steps == 4
+
+
+def test_callbacks_that_have_begun_are_told_of_the_end_however_it_comes(make, batches):
+    log = []
+
+    class Broken(Told):
+        def after_step(self, training):
+            raise KeyboardInterrupt
+
+    class NotEvenBegun(Told):
+        def begin(self, training):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(make(), batches(), [Told(log, "a "), Broken(log, "b ")])
+    assert log == ["a begin 0", "b begin 0", "a 1", "b end 1", "a end 1"]
+    log.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run(make(), batches(), [Told(log, "a "), NotEvenBegun(log, "b "), Told(log, "c ")])
+    assert log == ["a begin 0", "b end 0", "a end 0"]
+
+
+def test_a_callback_may_begin_later(make, batches):
+    """As a checkpoint does: the steps before are not taken, and not shown as taken now."""
+
+    class Later(Callback):
+        def begin(self, training):
+            training.step = 3
+
+    log, bar = [], tqdm(disable=True)
+    run(make(), batches(), [Later(), Told(log)])
+    assert log == ["begin 3", "4", "end 4"]
+    advanced = []
+    bar.update = lambda n=1: advanced.append(n)
+    run(make(), batches(), [Later(), ProgressBar(bar)])
+    assert advanced == [3, 1]
+
+
+def test_without_a_history_there_is_one_which_notices_divergence(make, batches):
+    class Spoil(Callback):
+        def after_step(self, training):
+            if training.step == 150:
+                training.dann.domain_head.params["0.W"][0, 0] = float("nan")
+
+    training = run(make(), batches(), [], steps=201)
+    assert [row["step"] for row in training.history] == [100, 200, 201]
+    with pytest.raises(TrainingError, match="by step 200"):
+        run(make(), batches(), [Spoil()], steps=201)
+
+
+def test_a_history_that_is_given_is_the_one(make, batches):
+    history = History(every=3)
+    assert run(make(), batches(), [history]).history is history
+    assert [row["step"] for row in history] == [3, 4]
+
+
+def test_rows_may_not_be_less_than_a_step_apart():
+    with pytest.raises(InputError, match="steps between rows is 0; it must be at least 1"):
+        History(every=0)
+
+
+def test_the_history_records_the_averaged_weights(make, batches):
+    """The average is given before the history, which monitors after it."""
+    dann, seen = make(), []
+    history = History(every=9, monitor=lambda: seen.append(weights(*dann.networks)) or {})
+    run(dann, batches(), [AverageWeights(WeightAverage(dann.networks)), history])
+    np.testing.assert_array_equal(seen[-1], weights(*dann.networks))
+
+
+def test_a_bar_of_ones_own_is_closed_and_a_given_one_goes_on(make, batches, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "minidann.train.progress_bar",
+        lambda total: made.append(tqdm(total=total, file=io.StringIO())) or made[-1],
+    )
+    run(make(), batches(), [ProgressBar()])
+    assert [bar.n for bar in made] == [4] and made[0].disable  # a closed bar of tqdm is disabled
+    given = tqdm(total=8, file=io.StringIO())
+    for _ in range(2):
+        run(make(), batches(), [History(every=2), ProgressBar(given)])
+    assert given.n == 8 and not given.disable and "L_y=" in given.postfix
+    given.close()
+
+
+@pytest.mark.parametrize("every, step", [(5, 7), (5, 10), (100, 13)])
+def test_the_state_of_a_history_is_its_rows_and_what_follows_the_last(make, batches, every, step):
+    def watch(history, **options):
+        dann = make(dtype=np.float32)
+        return run(dann, batches(), [history], steps=20, **options)
+
+    class Stopped(History):
+        def after_step(self, training):
+            super().after_step(training)
+            if training.step == step:
+                copied.load_state_dict(self.state_dict())
+
+    copied = History(every=every)
+    whole = watch(Stopped(every=every)).history
+    kept = copied.state_dict()
+    assert [row["step"] for row in copied] == [row["step"] for row in whole if row["step"] <= step]
+    assert kept["count"] == step % every and (kept["sums"] != 0).all() == bool(step % every)
+
+
+@pytest.mark.parametrize("objective", ["dann", "label"])
 @pytest.mark.parametrize("label", [3, -1])
-def test_labels_that_the_head_has_no_unit_for_are_refused(make, train, method, label):
+def test_labels_that_the_head_has_no_unit_for_are_refused(make, train, objective, label):
     y = SOURCE.y.copy()
     y[17] = label
     dann = make()
     before = weights(*dann.networks)
     with pytest.raises(InputError, match=rf"the labels run from .*{label}.* units for 0 to 2"):
-        train(dann, source=SOURCE._replace(y=y), method=method)
+        train(dann, source=SOURCE._replace(y=y), objective=objective)
     assert np.array_equal(weights(*dann.networks), before)
 
 
@@ -316,9 +483,9 @@ def test_the_label_head_is_looked_at_where_the_batches_go(make, place):
         ({"lam": lambda p: float("nan")}, "lam is nan at p = 0"),
         ({"lam": lambda p: float("inf")}, "lam is inf"),
         ({"learning_rate": lambda p: float("nan")}, "learning rate is nan"),
-        ({"method": "cdan"}, "'cdan'; choose one of dann, label, domain"),
+        ({"objective": "cdan"}, "'cdan'; choose one of dann, label, domain"),
     ],
-    ids=["no steps", "negative steps", "nan lam", "infinite lam", "nan learning rate", "method"],
+    ids=["no steps", "negative steps", "nan lam", "infinite lam", "nan learning rate", "objective"],
 )
 def test_options_that_make_no_sense_are_named(make, train, options, message):
     with pytest.raises(InputError, match=message):
@@ -350,9 +517,9 @@ def test_a_loss_that_is_no_longer_finite_stops_the_training_at_a_named_step(
 
 @pytest.mark.parametrize("what", ["nan", "inf"])
 def test_a_weight_that_is_no_longer_finite_stops_the_training(make, train, what):
-    """The losses need not show it: they are those before the step.
+    """The losses need not show it.
 
-    And the label method never looks at the domain head.
+    They are those before the step, and the label objective never looks at the domain head.
     """
     dann = make()
 
@@ -361,7 +528,7 @@ def test_a_weight_that_is_no_longer_finite_stops_the_training(make, train, what)
         return 0.01
 
     with pytest.raises(TrainingError, match="by step 5"):
-        train(dann, Adam(dann.networks[:2]), method="label", learning_rate=spoil)
+        train(dann, Adam(dann.networks[:2]), objective="label", learning_rate=spoil)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +547,7 @@ def test_training_learns_the_source(make, train, points):
     dann = make()
     train(
         dann,
-        method="label",
+        objective="label",
         steps=150,
         learning_rate=lambda p: 0.05,
         optimizer=Adam(dann.networks[:2]),

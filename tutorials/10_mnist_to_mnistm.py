@@ -29,18 +29,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_sample_images
-from tqdm import tqdm
 
 import minidann
 from minidann import DANN
-from minidann.adaptation import normalize
 from minidann.data import Batches, Digits, as_pair, load_digits_pair, make_mnistm
-from minidann.experiments.plots import BLUE, GREEN, GREY, METHODS, ORANGE
+from minidann.data.preprocessing import normalize
+from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
+from minidann.experiments.runs import METHODS
 from minidann.metrics import evaluate
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import Adam
 from minidann.nn.schedules import cosine, reversal_strength
-from minidann.train import fit
+from minidann.train import History, fit
 
 RESULTS = Path(minidann.__file__).parents[1] / "docs" / "results"
 
@@ -173,7 +173,8 @@ def train(method, seed):
     dann = build(seed, 2 if adversarial else 1)
     labelled = target if method == "target" else source
     batches = partial(Batches, size=SIZE, rng=np.random.default_rng([seed, 1]))
-    history = fit(
+    history = History(every=100, monitor=lambda: accuracies(dann))
+    fit(
         dann,
         Adam(dann.networks if adversarial else dann.networks[:2]),
         batches(labelled.x_train, labelled.y_train, prepare=centred(labelled)),
@@ -181,10 +182,8 @@ def train(method, seed):
         steps=STEPS,
         lam=reversal_strength,
         learning_rate=partial(cosine, base=RATE),
-        method="dann" if adversarial else "label",
-        monitor=lambda: accuracies(dann),
-        every=100,
-        bar=tqdm(disable=True),
+        objective="dann" if adversarial else "label",
+        callbacks=[history],
     )
     return dann, history
 

@@ -27,18 +27,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
 
 import minidann
 from minidann import DANN
-from minidann.blobs import build
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
+from minidann.experiments.points import build
 from minidann.metrics import accuracy
 from minidann.nn import BatchNorm, Dense, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import cosine, reversal_strength
-from minidann.train import fit
+from minidann.train import History, fit
 
 CEILING = norm.cdf(0.5 / (0.2 * np.sqrt(2)))
 RATE = 1e-3
@@ -56,11 +55,13 @@ def constant(p):
     return RATE
 
 
-def train(dann, pair, seed, **options):
-    """Train with one Adam and no progress bar: the history."""
+def train(dann, pair, seed, *, every=100, monitor=None, **options):
+    """Train with one Adam: the history."""
     options = {"steps": 1000, "lam": reversal_strength, "learning_rate": constant, **options}
-    networks = dann.networks[:2] if options.get("method") == "label" else dann.networks
-    return fit(dann, Adam(networks), *batches(*pair, seed), bar=tqdm(disable=True), **options)
+    networks = dann.networks[:2] if options.get("objective") == "label" else dann.networks
+    history = History(every=every, monitor=monitor)
+    fit(dann, Adam(networks), *batches(*pair, seed), callbacks=[history], **options)
+    return history
 
 
 def on(dann, points):
@@ -626,7 +627,7 @@ def evaluated(seed, method):
         "monitor": lambda: {name: on(dann, points) for name, points in sets.items()},
         "every": 30,
     }
-    return train(dann, pairs[seed], seed, steps=1500, learning_rate=fast, method=method, **seen)
+    return train(dann, pairs[seed], seed, steps=1500, learning_rate=fast, objective=method, **seen)
 
 
 def picked(history):

@@ -29,7 +29,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
 
 from minidann import DANN
 from minidann.data import Batches
@@ -116,7 +115,7 @@ def adapt(x_source, y_source, x_target, *, lam=1.0, steps=1500, size=32, seed=0)
         steps=steps,
         lam=lambda p: lam * reversal_strength(p),  # from 0 to lam
         learning_rate=partial(cosine, base=1e-3),  # to 0 at the last step
-        bar=tqdm(disable=True),  # leave this out to see the progress
+        # callbacks=[ProgressBar()] of minidann.train shows the progress
     )
     return dann
 
@@ -338,11 +337,7 @@ wine = standardise(x_wine)
 narrow = networks(columns=13, classes=2, seed=0)
 rng = np.random.default_rng(0)
 feed = Batches(wine, y_wine, size=32, rng=rng), Batches(wine, size=32, rng=rng)
-schedules = {
-    "lam": reversal_strength,
-    "learning_rate": partial(cosine, base=1e-3),
-    "bar": tqdm(disable=True),
-}
+schedules = {"lam": reversal_strength, "learning_rate": partial(cosine, base=1e-3)}
 try:
     fit(narrow, Adam(narrow.networks), *feed, steps=10, **schedules)
 except InputError as error:

@@ -16,7 +16,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
+import numpy as np
+
 from minidann.runtime.arrays import Array
+from minidann.runtime.state import (
+    State,
+    assign,
+    check_state,
+    generator_state,
+    host_copy,
+    part,
+    set_generator_state,
+    with_prefix,
+)
 
 
 class Layer(ABC):
@@ -70,6 +82,42 @@ class Layer(ABC):
                 arrays.update({name: function(array) for name, array in arrays.items()})
         return self
 
+    def state_dict(self) -> State:
+        """Copies of all that training changes, in main memory.
+
+        The parameters, the running statistics, and the state of every random generator
+        that is an attribute of the layer.
+        """
+        generators = self._generators()
+        state = {
+            name: host_copy(array)
+            for name, array in {**self.params, **self.state}.items()
+        } | {name: generator_state(rng) for name, rng in generators.items()}
+        if len(state) < len(self.params) + len(self.state) + len(generators):
+            raise ValueError(f"two arrays of {type(self).__name__} have the same name")
+        return state
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``: every array goes to where its twin lives.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of ``state_dict()``.
+        """
+        check_state(state, self.state_dict())
+        for name, array in {**self.params, **self.state}.items():
+            assign(array, state[name])
+        for name, rng in self._generators().items():
+            set_generator_state(rng, state[name])
+
+    def _generators(self):
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if isinstance(value, np.random.Generator)
+        }
+
 
 class Sequential(Layer):
     """Layers one after another; itself a layer.
@@ -108,6 +156,17 @@ class Sequential(Layer):
     def leaves(self) -> Iterator["Layer"]:
         for layer in self.layers:
             yield from layer.leaves()
+
+    def state_dict(self) -> State:
+        state = {}
+        for i, layer in enumerate(self.layers):
+            state |= with_prefix(str(i), layer.state_dict())
+        return state
+
+    def load_state_dict(self, state: State) -> None:
+        check_state(state, self.state_dict())
+        for i, layer in enumerate(self.layers):
+            layer.load_state_dict(part(state, str(i)))
 
     params = property(lambda self: self._collect("params"))
     grads = property(lambda self: self._collect("grads"))

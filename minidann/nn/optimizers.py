@@ -27,8 +27,11 @@ Kingma & Ba, Adam (2015), algorithm 1, whose v is s here.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
+import numpy as np
+
 from minidann.nn.layer import Layer
 from minidann.runtime.arrays import Array, array_module, to_device_of
+from minidann.runtime.state import State, assign, check_state, host_copy
 from minidann.runtime.twins import fast_twin
 
 
@@ -89,6 +92,31 @@ class Optimizer(ABC):
             if self._weight_decay and name == "W":
                 g = g + self._weight_decay * theta
             self._update(theta, g, *(self._recall(kind, i) for kind in self.memory))
+
+    def state_dict(self) -> State:
+        """Copies of ``t`` and of the memory, in main memory."""
+        memory = {name: host_copy(array) for name, array in self._memory().items()}
+        return {"t": np.array(self.t), **memory}
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of ``state_dict()``, or t < 0.
+        """
+        check_state(state, self.state_dict())
+        if state["t"] < 0:
+            raise ValueError(f"the optimizer has taken {state['t']} steps")
+        self.t = int(state["t"])
+        for name, array in self._memory().items():
+            assign(array, state[name])
+
+    def _memory(self) -> dict[str, Array]:
+        """``state``, where the parameters live now and in their precision."""
+        kinds, numbers = self.memory, range(len(self._slots))
+        return {f"{kind}.{i}": self._recall(kind, i) for kind in kinds for i in numbers}
 
     @abstractmethod
     def _update(self, theta: Array, g: Array, *memory: Array) -> None:
@@ -213,6 +241,26 @@ class WeightAverage:
         """Replace the weights by their mean."""
         for name, theta in self._weights().items():
             theta[...] = self.state[name]
+
+    def state_dict(self) -> State:
+        """Copies of the mean and of k, in main memory."""
+        means = {name: host_copy(array) for name, array in self.state.items()}
+        return {"k": np.array(self.k), **means}
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of ``state_dict()``, or k < 0.
+        """
+        check_state(state, self.state_dict())
+        if state["k"] < 0:
+            raise ValueError(f"the average is over {state['k']} steps")
+        self.k = int(state["k"])
+        for name, array in self.state.items():
+            assign(array, state[name])
 
     def _weights(self) -> dict[str, Array]:
         weights = (theta for leaf in self._leaves for theta in leaf.params.values())

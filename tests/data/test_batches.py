@@ -117,7 +117,7 @@ def test_a_batch_is_a_copy(place):
 @pytest.mark.parametrize("n, size", [(5, 6), (5, 0), (5, -1), (0, 1)])
 def test_a_batch_must_fit_the_data_set(n, size):
     with pytest.raises(
-        InputError, match=f"a batch of {size} examples can not be drawn from a data set of {n}"
+        InputError, match=f"a batch of {size} examples cannot be drawn from a data set of {n}"
     ):
         Batches(np.zeros(n), size=size, rng=np.random.default_rng(0))
 
