@@ -29,9 +29,9 @@ from minidann.nn.batchnorm import adapt_batch_norm
 from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
 from minidann.runtime.arrays import array_module
 from minidann.runtime.state import State, check_state, part, with_prefix
+from minidann.runtime.threads import on_all_cores
 
 NETWORKS = ("features", "label_head", "domain_head")  # names of ``DANN.networks``
-from minidann.runtime.threads import on_all_cores
 
 
 class Losses(NamedTuple):

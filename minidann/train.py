@@ -33,6 +33,9 @@ from minidann.runtime.threads import all_cores
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
 Schedule = Callable[[float], float]  # of the progress p, 0 <= p < 1
 
 
