@@ -25,6 +25,12 @@ def pair(value: int | Pair) -> Pair:
     return (value, value) if isinstance(value, Integral) else tuple(value)
 
 
+def shortest(value: Pair) -> int | Pair:
+    """The inverse of ``pair``: (3, 3) -> 3; (3, 5) stays."""
+    height, width = map(int, value)
+    return height if height == width else (height, width)
+
+
 def border(padding: str | int, image: Pair, window: Pair, stride: Pair) -> Border:
     """((top, bottom), (left, right)): the border pixels that ``padding`` asks for.
 
