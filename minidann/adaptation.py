@@ -21,13 +21,14 @@ from minidann.data import (
     mnistm_pair,
 )
 from minidann.data.mnist_m import plain
+from minidann.data.preprocessing import normalize, standardize
 from minidann.experiment import add_options, run_all, save_figure, save_results, spread
 from minidann.experiments import plots
 from minidann.experiments.checkpoints import Checkpoint
 from minidann.experiments.recipes import RECIPES
 from minidann.metrics import evaluate, predictions
 from minidann.nn.optimizers import WeightAverage
-from minidann.runtime.arrays import array_module, fused, to_host
+from minidann.runtime.arrays import to_host
 from minidann.runtime.command import Stopped, positive
 from minidann.runtime.device import resident, transfer_to
 from minidann.runtime.files import writable
@@ -89,27 +90,6 @@ def domains(recipe, names, *, limit, data_dir, labelled):
     """Two sets of digits, by their names, in the form that the recipe works on; ``labelled`` says whether the target's training labels are wanted."""
     source, target = (load(name, recipe.binarize, limit, data_dir) for name in names)
     return as_pair(source, target, size=recipe.size, mean=recipe.mean, oracle_labels=labelled)
-
-
-@fused
-def normalize(x, mean):
-    """uint8 (N, H, W, 3) -> float32, centred on the channel means and divided by 255."""
-    return (x - mean) / np.float32(255)
-
-
-def standardize(x):
-    """Images (N, H, W, 3) of 0..255 -> float32, each with a mean of 0 in every channel and a variance of 1 over all of them.
-
-    So that brightness and contrast are no longer a difference between two domains; "instance
-    normalization" of the input in Shu et al., *A DIRT-T approach to unsupervised domain adaptation*
-    (2018).
-    """
-    x = x.astype(np.float32)
-    x -= x.mean(axis=(1, 2), keepdims=True)
-    x *= 1 / array_module(x).sqrt(
-        (x * x).mean(axis=(1, 2, 3), keepdims=True) + 1
-    )  # one grey level, lest an empty image be divided by 0
-    return x
 
 
 def preparation(domain, transfer):
