@@ -12,7 +12,7 @@ import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -219,7 +219,7 @@ def as_shown(image: "Image") -> "Image":
 def decode(
     content: bytes,
     name: PathLike,
-    formats: Sequence[str] = ("JPEG", "PNG"),
+    formats: tuple[str, ...] = ("JPEG", "PNG"),
     convert: Callable = to_rgb,
 ) -> np.ndarray:
     """The image in the bytes of a file, uint8 (H, W, 3). All readers of images use this function.
@@ -232,7 +232,7 @@ def decode(
     content : bytes
     name : path
         For the message.
-    formats : sequence of str
+    formats : tuple of str
         Pillow's names of the formats.
     convert : function
         :func:`to_rgb` or :func:`as_shown`.

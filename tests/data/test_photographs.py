@@ -1,4 +1,4 @@
-"""Photographs: the archive of BSDS500 and your own, in order, verified, decoded as what they are."""
+"""Photographs: the archive of BSDS500 and your own, in order, verified, of known formats alone."""
 
 import hashlib
 import io
@@ -37,7 +37,7 @@ def photograph(level, mode="RGB"):
 
 @pytest.fixture
 def three(no_data, tmp_path, monkeypatch):
-    """Members of a small archive in the real layout, where three photographs are all there should be."""
+    """Members of a small archive in the real layout, which should hold three photographs."""
     monkeypatch.setattr(photographs, "TRAIN_PHOTOGRAPHS", 3)
     train = photographs.TRAIN_FOLDER
     return [
@@ -141,7 +141,10 @@ def test_a_damaged_photograph_names_the_archive(three, tmp_path, content):
 
 @pytest.mark.parametrize("format", ["EPS", "GIF", "TIFF", "BMP"])
 def test_what_only_calls_itself_a_jpg_is_not_decoded(three, tmp_path, monkeypatch, format):
-    """An EPS would make Pillow start Ghostscript: a downloaded archive must not choose which program reads it."""
+    """An EPS would make Pillow start Ghostscript.
+
+    A downloaded archive must not choose which program reads it.
+    """
     other = io.BytesIO()
     photograph(30).save(other, format)
     archive(
