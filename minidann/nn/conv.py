@@ -26,6 +26,7 @@ processing (2006).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +72,16 @@ class Conv2D(Layer):
         self.padding = padding
         shape = (*self.kernel, in_channels, out_channels)
         self.params["W"], self.params["b"] = init(rng, shape)
+
+    def config(self) -> dict[str, Any]:
+        *kernel, in_channels, out_channels = self.params["W"].shape
+        return {
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "kernel_size": windows.shortest(kernel),
+            "stride": windows.shortest(self.stride),
+            "padding": self.padding,
+        }
 
     def border(self, x: Array) -> Border:
         """((top, bottom), (left, right)) pixels of zeros that images x get."""

@@ -13,8 +13,10 @@ A stack f3(f2(f1(x))) runs forward bottom-up and, by the chain rule, backward to
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import signature
+from textwrap import indent
+from typing import Any, Self
 
 import numpy as np
 
@@ -111,6 +113,18 @@ class Layer(ABC):
         for name, rng in self._generators().items():
             set_generator_state(rng, state[name])
 
+    def config(self) -> dict[str, Any]:
+        """The arguments that make such a layer, without ``rng`` and ``init``.
+
+        Numbers and texts that JSON can hold. By default those arguments of the
+        constructor that are attributes of the same name.
+        """
+        return arguments(self)
+
+    def __repr__(self) -> str:
+        shown = call_arguments(type(self), self.config())
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def _generators(self):
         return {
             name: value
@@ -153,6 +167,15 @@ class Sequential(Layer):
             dy = layer.backward(dy)
         self.layers[first].parameter_gradients(dy)
 
+    def config(self) -> dict[str, Any]:
+        """Nothing: what makes a stack is its layers, and each has a ``config``."""
+        return {}
+
+    def __repr__(self) -> str:
+        lines = "".join(f"{layer!r},\n" for layer in self.layers)
+        inner = "\n" + indent(lines, "    ") if lines else ""
+        return f"{type(self).__name__}([{inner}])"
+
     def leaves(self) -> Iterator["Layer"]:
         for layer in self.layers:
             yield from layer.leaves()
@@ -178,3 +201,41 @@ class Sequential(Layer):
             for i, layer in enumerate(self.layers)
             for name, array in getattr(layer, kind).items()
         }
+
+
+def arguments(thing: Any) -> dict[str, Any]:
+    """The arguments of its constructor that are attributes of the same name.
+
+    Only numbers, texts, None, and tuples or lists of them.
+    """
+    found = {
+        name: getattr(thing, name, ...) for name in signature(type(thing)).parameters
+    }
+    return {name: value for name, value in found.items() if _is_plain(value)}
+
+
+def _is_plain(value):
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def call_arguments(cls: type, values: Mapping[str, Any]) -> list[str]:
+    """The arguments in a call of ``cls``, such as ``['3', '64', 'padding="valid"']``.
+
+    Those that have their default value are left out.
+    """
+    shown, in_order = [], True
+    for name, parameter in signature(cls).parameters.items():
+        required = parameter.default is parameter.empty
+        if name not in values:
+            in_order = in_order and not required  # those behind it need their names
+        elif required and in_order and parameter.kind is not parameter.KEYWORD_ONLY:
+            shown.append(_literal(values[name]))
+        elif required or parameter.default != values[name]:
+            shown.append(f"{name}={_literal(values[name])}")
+    return shown
+
+
+def _literal(value):
+    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -26,6 +26,12 @@ def pair(value: int | Pair) -> Pair:
     return height, width
 
 
+def shortest(value: Pair) -> int | Pair:
+    """The inverse of ``pair``: (3, 3) -> 3; (3, 5) stays."""
+    height, width = map(int, value)
+    return height if height == width else (height, width)
+
+
 def border(padding: str | int, image: Pair, window: Pair, stride: Pair) -> Border:
     """((top, bottom), (left, right)): the border pixels that ``padding`` asks for.
 
