@@ -12,7 +12,8 @@ from minidann.adaptation import normalize
 from minidann.data import Batches
 from minidann.nn import Conv2D, Dense
 from minidann.runtime.arrays import to_host
-from minidann.runtime.threads import matmul, parallel_map, thread_slices, threads
+from minidann.fast.products import matmul
+from minidann.runtime.threads import parallel_map, thread_slices, threads
 
 METHODS = ("forward", "backward", "parameter_gradients")
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 from scipy.io import savemat
 
-from minidann import DANN
+from minidann import DANN, plain
 from minidann.data.photographs import TRAIN_FOLDER, TRAIN_PHOTOGRAPHS
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, Sequential, Sigmoid
 from minidann.runtime.arrays import to_device, to_host
@@ -58,6 +58,16 @@ def place(request, monkeypatch):
     elif missing := why_no_gpu():
         pytest.skip(missing)
     return to_device
+
+
+@pytest.fixture(params=["fast", "plain"])
+def way(request):
+    """A test runs twice: with the fast twins, as usual, and with the lesson of ``nn`` alone."""
+    if request.param == "fast":
+        yield
+        return
+    with plain():
+        yield
 
 
 @pytest.fixture(autouse=True)

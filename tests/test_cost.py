@@ -1,4 +1,4 @@
-"""What a training step costs, counted and not timed: any machine notices a change."""
+"""What a training step costs, counted and not timed: dearer is dearer on any machine."""
 
 import gc
 import tracemalloc
@@ -8,7 +8,7 @@ import pytest
 
 from minidann import blobs
 from minidann.experiments import recipes
-from minidann.nn import dense
+from minidann.fast import products
 from minidann.nn.optimizers import SGD, Adam
 
 NETWORKS = {
@@ -56,7 +56,7 @@ def multiplications(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(np, "matmul", spy(np.matmul))
-            patch.setattr(dense, "matmul", spy(lambda a, b: a @ b))
+            patch.setattr(products, "matmul", spy(lambda a, b: a @ b))
             function()
         return sum(counted)
 
@@ -96,7 +96,7 @@ def test_memory_that_a_step_takes_at_most(network, limit):
 
 
 def test_the_batch_is_not_unfolded_at_once():
-    """All windows of the first convolution would take 60 MB for 256 images; a block takes 4."""
+    """All windows of the first convolution would take 60 MB for 256 images, a block takes 4."""
     step = make_step("mnist", 128)
     gc.collect()
     tracemalloc.start()

@@ -1,7 +1,4 @@
-"""The poster: each equation has its line of code, each line is in its source.
-
-The sheet is well set and is that of the present code.
-"""
+"""The poster: each equation has its line of code, the sheet is well set and up to date."""
 
 import importlib.util
 import re

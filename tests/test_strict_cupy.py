@@ -172,7 +172,7 @@ ROOT = Path(__file__).parents[1]
 OWN = ("tests/strict_cupy/", "tests/test_strict_cupy.py", "tests/test_cupy_contract.py")
 # operators call these, so nothing needs to call them by name
 BEHIND_OPERATORS = {"absolute", "add", "bitwise_and", "bitwise_xor", "divide", "equal", "greater"}
-BEHIND_OPERATORS |= {"less", "matmul", "multiply", "negative", "not_equal", "subtract"}
+BEHIND_OPERATORS |= {"less", "matmul", "multiply", "negative", "not_equal", "power", "subtract"}
 
 
 def users():
@@ -358,6 +358,7 @@ LAUNCHES = {
     "matmul": (1, lambda x: x @ x.T),
     "concatenate": (2, lambda x: cupy.concatenate([x, x])),
     "concatenate nine": (1, lambda x: cupy.concatenate([x] * 9)),
+    "stack": (1, lambda x: cupy.stack((x, x))),
     "copy": (1, lambda x: x.copy()),
     "deepcopy": (1, lambda x: copy.deepcopy(x)),
     "copyto": (1, lambda x: cupy.copyto(x, 1.0)),
@@ -651,7 +652,9 @@ def test_other_functions_compute_as_numpys(x):
         (cupy.roll(x, 1, axis=1), np.roll(a, 1, axis=1)),
         (x.take(index, axis=0), a[[1, 0]]),
         (x.take(1, axis=1), a[:, 1]),
+        (cupy.stack([x, x], axis=1), np.stack([a, a], axis=1)),
         (cupy.concatenate((x, x), axis=1), np.concatenate([a, a], axis=1)),
+        (x**2, a**2),
         (cupy.arange(3), np.arange(3)),
         (cupy.arange(1, 7, 2, dtype="float32"), np.arange(1, 7, 2, dtype=np.float32)),
         (cupy.full(2, 7, dtype="uint8"), np.full(2, 7, dtype=np.uint8)),

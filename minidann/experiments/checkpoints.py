@@ -136,7 +136,7 @@ def state(training):
             f"{part}.{name}": array for name, array in (network.params | network.state).items()
         }
     if average:
-        arrays["average"] = average.mean
+        arrays |= {f"average.{name}": array for name, array in average.state.items()}
     for name, batches in streams(training).items():
         arrays |= {f"{name}.order": batches.order, f"{name}.next": np.array(batches.next)}
     return arrays, [generator.bit_generator.state for generator in generators(training)]

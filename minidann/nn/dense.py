@@ -13,11 +13,17 @@ of the two that is. Source: the chain rule; e.g. Goodfellow et al., Deep Learnin
 (2016), section 6.5.
 """
 
+from collections.abc import Callable
+
+import numpy as np
+
 from minidann.nn.initializers import he_normal
 from minidann.nn.layer import Layer
-from minidann.runtime.threads import matmul
+from minidann.runtime.arrays import Array
+from minidann.runtime.twins import fast_twin
 
 
+@fast_twin
 class Dense(Layer):
     """y = x W + b.
 
@@ -31,18 +37,25 @@ class Dense(Layer):
         See :mod:`minidann.nn.initializers`.
     """
 
-    def __init__(self, in_features, out_features, *, rng, init=he_normal):
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        rng: np.random.Generator,
+        init: Callable = he_normal,
+    ):
         super().__init__()
         self.params["W"], self.params["b"] = init(rng, (in_features, out_features))
 
-    def forward(self, x, train=False):
+    def forward(self, x: Array, train: bool = False) -> Array:
         self._x = x
-        return matmul(x, self.params["W"]) + self.params["b"]  # (N, D) @ (D, M)
+        return x @ self.params["W"] + self.params["b"]  # (N, D) @ (D, M)
 
-    def backward(self, dy):
+    def backward(self, dy: Array) -> Array:
         self.parameter_gradients(dy)
-        return matmul(dy, self.params["W"].T)  # (N, M) @ (M, D)
+        return dy @ self.params["W"].T  # (N, M) @ (M, D)
 
-    def parameter_gradients(self, dy):
-        self.grads["W"] = matmul(self._x.T, dy)  # (D, N) @ (N, M)
+    def parameter_gradients(self, dy: Array) -> None:
+        self.grads["W"] = self._x.T @ dy  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)

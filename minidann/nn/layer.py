@@ -13,6 +13,10 @@ A stack f3(f2(f1(x))) runs forward bottom-up and, by the chain rule, backward to
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self
+
+from minidann.runtime.arrays import Array
 
 
 class Layer(ABC):
@@ -30,29 +34,37 @@ class Layer(ABC):
     """
 
     def __init__(self):
-        self.params, self.grads, self.state = {}, {}, {}
+        self.params: dict[str, Array] = {}
+        self.grads: dict[str, Array] = {}
+        self.state: dict[str, Array] = {}
 
     @abstractmethod
-    def forward(self, x, train=False):
-        """Return y = f(x), and keep what ``backward`` will need. ``train`` matters to batch-norm and dropout."""
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return y = f(x), and keep what ``backward`` will need.
 
-    @abstractmethod
-    def backward(self, dy):
-        """Return dL/dx for dy = dL/dy of the last ``forward``, and assign every entry of ``grads``.
-
-        Neither ``x`` nor ``dy`` is changed.
+        ``train`` matters to batch-norm and dropout.
         """
 
-    def parameter_gradients(self, dy):
-        """Assign ``grads`` and leave dL/dx out: the first layer's input is data, which no one trains."""
+    @abstractmethod
+    def backward(self, dy: Array) -> Array:
+        """Return dL/dx for dy = dL/dy, and assign every entry of ``grads``.
+
+        It follows the last ``forward``. Neither ``x`` nor ``dy`` is changed.
+        """
+
+    def parameter_gradients(self, dy: Array) -> None:
+        """Assign ``grads`` and leave dL/dx out: the first layer's input is data."""
         self.backward(dy)
 
-    def leaves(self):
+    def leaves(self) -> Iterator["Layer"]:
         """The layers that hold the arrays, in order: here, this one."""
         yield self
 
-    def convert(self, function):
-        """Replace every parameter and state array a by ``function(a)``: another precision or device."""
+    def convert(self, function: Callable[[Array], Array]) -> Self:
+        """Replace every parameter and state array a by ``function(a)``.
+
+        So a network changes its precision or its device.
+        """
         for leaf in self.leaves():
             for arrays in (leaf.params, leaf.state):
                 arrays.update({name: function(array) for name, array in arrays.items()})
@@ -71,20 +83,20 @@ class Sequential(Layer):
         The first one receives the input.
     """
 
-    def __init__(self, layers):
+    def __init__(self, layers: Iterable[Layer]):
         self.layers = list(layers)
 
-    def forward(self, x, train=False):
+    def forward(self, x: Array, train: bool = False) -> Array:
         for layer in self.layers:
             x = layer.forward(x, train)
         return x
 
-    def backward(self, dy):
+    def backward(self, dy: Array) -> Array:
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
         return dy
 
-    def parameter_gradients(self, dy):
+    def parameter_gradients(self, dy: Array) -> None:
         trained = [i for i, layer in enumerate(self.layers) if layer.params]
         if not trained:
             return
@@ -93,7 +105,7 @@ class Sequential(Layer):
             dy = layer.backward(dy)
         self.layers[first].parameter_gradients(dy)
 
-    def leaves(self):
+    def leaves(self) -> Iterator["Layer"]:
         for layer in self.layers:
             yield from layer.leaves()
 
@@ -101,7 +113,7 @@ class Sequential(Layer):
     grads = property(lambda self: self._collect("grads"))
     state = property(lambda self: self._collect("state"))
 
-    def _collect(self, kind):
+    def _collect(self, kind: str) -> dict[str, Array]:
         return {
             f"{i}.{name}": array
             for i, layer in enumerate(self.layers)

@@ -1,4 +1,4 @@
-"""Max pooling: each window of an image is replaced by its largest pixel, channel by channel.
+"""Max pooling: the largest pixel of each window of an image, channel by channel.
 
     y[n, u, v, c] = max_{i, j} x[n, s u + i, s v + j, c]        i < KH, j < KW
 
@@ -21,10 +21,12 @@ import numpy as np
 
 from minidann.nn import windows
 from minidann.nn.layer import Layer
-from minidann.runtime.arrays import array_module, fused
-from minidann.runtime.threads import cache_blocks, parallel_map
+from minidann.nn.windows import Border, Pair
+from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.twins import fast_twin
 
 
+@fast_twin
 class MaxPool2D(Layer):
     """Maximum over windows of an (N, H, W, C) image.
 
@@ -40,92 +42,39 @@ class MaxPool2D(Layer):
         window could hold border only.
     """
 
-    def __init__(self, pool_size, *, stride=None, padding="valid"):
+    def __init__(
+        self,
+        pool_size: int | Pair,
+        *,
+        stride: int | Pair | None = None,
+        padding: str | int = "valid",
+    ):
         super().__init__()
         self.window = windows.pair(pool_size)
         self.stride = self.window if stride is None else windows.pair(stride)
         self.padding = padding
         if isinstance(padding, Integral) and padding >= min(self.window):
             raise ValueError(
-                f"padding {padding} is not smaller than the window {self.window}: a window could lie in the border altogether"
+                f"padding {padding} is not smaller than the window {self.window}: a "
+                "window could lie in the border altogether"
             )
 
-    def forward(self, x, train=False):
-        xp = array_module(x)
-        self._x, self._border = (
-            x,
-            windows.border(self.padding, x.shape[1:3], self.window, self.stride),
-        )
-        bordered = [n + sum(amounts) for n, amounts in zip(x.shape[1:3], self._border)]
-        self._y = xp.empty(
-            (len(x), *windows.count(bordered, self.window, self.stride), x.shape[3]),
-            dtype=x.dtype,
-        )
+    def border(self, x: Array) -> Border:
+        """((top, bottom), (left, right)) pixels of -infinity that images x get."""
+        return windows.border(self.padding, x.shape[1:3], self.window, self.stride)
 
-        def maximum(block):
-            first, *rest = self._pixels(
-                windows.pad(x[block], self._border, value=-np.inf)
-            )
-            y = self._y[block]
-            y[...] = first
-            for pixel in rest:
-                xp.maximum(y, pixel, out=y)
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self._border = self.border(x)
+        padded = windows.pad(x, self._border, value=-np.inf)
+        self._shape = padded.shape
+        pixels = windows.pixels(padded, self.window, self.stride)
+        pixels = array_module(x).stack(pixels)  # (KH KW, N, OH, OW, C)
+        self._winner = pixels.argmax(axis=0)  # (N, OH, OW, C): the first, if several
+        return pixels.max(axis=0)
 
-        parallel_map(maximum, self._blocks())
-        return self._y
-
-    def backward(self, dy):
-        xp = array_module(dy)
-        dx = xp.empty(self._x.shape, dtype=dy.dtype)
-        # where windows tile the image, every pixel lies in one of them and is written
-        # once; else it collects from several, or none
-        tiled = (
-            self.stride == self.window
-            and all(n % k == 0 for n, k in zip(dx.shape[1:3], self.window))
-            and not any(map(any, self._border))
-        )
-
-        def scatter(block):
-            padded = windows.pad(self._x[block], self._border, value=-np.inf)
-            dpadded = dx[block] if tiled else xp.zeros(padded.shape, dtype=dy.dtype)
-            unclaimed = xp.ones(
-                dy[block].shape, dtype=bool
-            )  # windows whose winner is still to be met
-            for pixel, dpixel in zip(self._pixels(padded), self._pixels(dpadded)):
-                won = claim(pixel, self._y[block], unclaimed)
-                if tiled:
-                    xp.multiply(dy[block], won, out=dpixel)
-                else:
-                    dpixel += dy[block] * won
-            if not tiled:
-                dx[block] = windows.crop(dpadded, self._border)
-
-        parallel_map(scatter, self._blocks())
-        return dx
-
-    def _blocks(self):
-        """Slices over the batch: small ones on a CPU, for its cache; on a GPU, one."""
-        n = len(self._x)
-        return (
-            cache_blocks(n, self._x[:1].nbytes)
-            if array_module(self._x) is np
-            else [slice(0, n)]
-        )
-
-    def _pixels(self, image):
-        """Pixel (i, j) of every window at once, for each (i, j): views of shape (N, OH, OW, C)."""
-        out_h, out_w = windows.count(image.shape[1:3], self.window, self.stride)
-        (step_h, step_w), (height, width) = self.stride, self.window
-        for i in range(height):
-            for j in range(width):
-                yield image[
-                    :, i : i + step_h * out_h : step_h, j : j + step_w * out_w : step_w
-                ]
-
-
-@fused
-def claim(pixel, y, unclaimed):
-    """Which windows this pixel wins: it is the maximum, and no pixel before it was. They are taken out of ``unclaimed``."""
-    won = (pixel == y) & unclaimed
-    unclaimed ^= won
-    return won
+    def backward(self, dy: Array) -> Array:
+        dpadded = array_module(dy).zeros(self._shape, dy.dtype)
+        dpixels = windows.pixels(dpadded, self.window, self.stride)
+        for k, dpixel in enumerate(dpixels):
+            dpixel += dy * (self._winner == k)  # into dpadded: it is a view
+        return windows.crop(dpadded, self._border)

@@ -8,21 +8,24 @@ of it fits
 Padding is said in one of three ways, as in TensorFlow and PyTorch:
 
     "valid"   p = 0: only windows that lie wholly inside
-    "same"    ceil(n / s) windows; an odd number of border pixels puts the extra one after
+    "same"    ceil(n / s) windows; if the border is odd, the extra pixel comes after
     int p     p pixels on every side
 """
 
 from numbers import Integral
 
-from minidann.runtime.arrays import array_module
+from minidann.runtime.arrays import Array, array_module
+
+Pair = tuple[int, int]  # (height, width), in pixels
+Border = tuple[Pair, Pair]  # ((top, bottom), (left, right)), in pixels
 
 
-def pair(value):
+def pair(value: int | Pair) -> Pair:
     """3 -> (3, 3); (3, 5) stays: one number stands for height and width alike."""
     return (value, value) if isinstance(value, Integral) else tuple(value)
 
 
-def border(padding, image, window, stride):
+def border(padding: str | int, image: Pair, window: Pair, stride: Pair) -> Border:
     """((top, bottom), (left, right)): the border pixels that ``padding`` asks for.
 
     ``image``, ``window`` and ``stride`` are (height, width) pairs, all in pixels.
@@ -50,30 +53,44 @@ def border(padding, image, window, stride):
     for n, k, (before, after) in zip(image, window, amounts):
         if n + before + after < k:
             raise ValueError(
-                f"a window of {k} pixels does not fit an image side of {n} + {before + after} of padding; use a smaller window"
+                f"a window of {k} pixels does not fit an image side of {n} + "
+                f"{before + after} of padding; use a smaller window"
             )
     return amounts
 
 
-def count(image, window, stride):
-    """(out_h, out_w): how many windows fit an image that has its border already."""
+def count(image: Pair, window: Pair, stride: Pair) -> Pair:
+    """(OH, OW): how many windows fit an image that has its border already."""
     return tuple((n - k) // s + 1 for n, k, s in zip(image, window, stride))
 
 
-def pad(x, amounts, value=0):
-    """x (N, H, W, C) with a border of ``value``; a new array, unless there is nothing to add."""
-    (top, bottom), (left, right) = amounts
+def pixels(image: Array, window: Pair, stride: Pair) -> list:
+    """Pixel (i, j) of every window at once, for each (i, j) in reading order.
+
+    For an image (N, H, W, C) that has its border: KH KW views of it, (N, OH, OW, C).
+    """
+    (out_h, out_w), (s_h, s_w) = count(image.shape[1:3], window, stride), stride
+    return [
+        image[:, i : i + s_h * out_h : s_h, j : j + s_w * out_w : s_w]
+        for i in range(window[0])
+        for j in range(window[1])
+    ]
+
+
+def pad(x: Array, border: Border, value: float = 0) -> Array:
+    """x (N, H, W, C) with a border of ``value``; x itself if there is none to add."""
+    (top, bottom), (left, right) = border
     if not (top or bottom or left or right):
         return x
     n, h, w, c = x.shape
     padded = array_module(x).full(
-        (n, h + top + bottom, w + left + right, c), value, dtype=x.dtype
+        (n, top + h + bottom, left + w + right, c), value, dtype=x.dtype
     )
     padded[:, top : top + h, left : left + w] = x
     return padded
 
 
-def crop(padded, amounts):
+def crop(padded: Array, border: Border) -> Array:
     """The inverse of ``pad``, as a view."""
-    (top, bottom), (left, right) = amounts
+    (top, bottom), (left, right) = border
     return padded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]

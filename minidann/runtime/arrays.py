@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-# The type hint of an array of numpy or cupy: no type stands for both. What is a numpy array
-# wherever the code runs is an np.ndarray.
-Array = Any
+Array = Any  # numpy.ndarray or, on a GPU, cupy.ndarray, which need not be installed
 
 
 def array_module(x):
@@ -38,8 +36,10 @@ def to_host(x):
 
 
 def to_device_of(x, array):
-    """The numpy ``array``, copied to the GPU if that is where ``x`` lives."""
-    return array if array_module(x) is np else to_device(array)
+    """Copy ``array`` to where ``x`` lives; one that is there already is returned as it is."""
+    if array_module(array) is array_module(x):
+        return array
+    return to_host(array) if array_module(x) is np else to_device(array)
 
 
 def synchronize(x):

@@ -4,13 +4,9 @@ import ctypes
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 
-import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from minidann.runtime.arrays import array_module
-
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's numbers of these settings
-LARGE = 1 << 24  # multiplications that are worth the handing over to another thread
 PIECES = 4  # of a large product, or of a batch that is worked on block by block
 
 _pool, _count = None, 1  # the threads of ``threads()``, if we are within it
@@ -90,21 +86,3 @@ def cache_blocks(n, row_bytes, block_bytes=2 << 20):
 def slices(n, count):
     """n rows in ``count`` slices, as equal as can be."""
     return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
-
-
-def matmul(a, b):
-    """``a @ b`` for two matrices, a large one in pieces of some rows or columns, which threads may share: BLAS is held to one.
-
-    The pieces are the same however many threads there are, and so is the result, to the last bit.
-    """
-    n, m = len(a), b.shape[1]
-    if a.size * m < LARGE or array_module(a) is not np:
-        return a @ b
-    y = np.empty((n, m), np.result_type(a, b))
-    if n > m:
-        parallel_map(lambda rows: np.matmul(a[rows], b, out=y[rows]), slices(n, PIECES))
-    else:
-        parallel_map(
-            lambda columns: np.matmul(a, b[:, columns], out=y[:, columns]), slices(m, PIECES)
-        )
-    return y

@@ -2,31 +2,40 @@
 
 A class of ``nn`` decorated with :func:`fast_twin` is complete: its methods are the plain
 formula and run by themselves. If :mod:`minidann.fast` has a class of the same name, the methods
-of that one are called instead, with the same arguments and the same result, but for rounding:
+of that one are called instead, with the layer as ``self``, the same arguments, and the same result
+but for rounding:
 
     y = layer.forward(x)                    the fast twin
     with plain():
         y = layer.forward(x)                the lesson
 
-What a layer keeps for its ``backward`` belongs to the twin that ran ``forward``, so ``backward``
-follows whatever ``forward`` was, wherever ``plain`` begins or ends.
+What a layer keeps for its ``backward`` belongs to whichever ran ``forward``, so ``backward``
+follows ``forward``, wherever ``plain`` begins or ends in between.
+
+A subclass may override the methods themselves: its own run, and ``super()`` reaches the twin. If it
+overrides an inner method, whose name begins with an underscore, the lesson runs, because the twin
+would not call that method.
 """
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
 from importlib import import_module
+from types import ModuleType
+from typing import TypeVar
 
-FIRST = ("forward", "step")  # they choose; "backward" and "parameter_gradients" follow
-FOLLOWING = ("backward", "parameter_gradients")
+CHOOSING = ("forward", "step", "_allocate")  # plain or fast is decided when one of them is called,
+FOLLOWING = ("backward", "parameter_gradients")  # and these go the same way
 
+C = TypeVar("C", bound=type)
 _plain: ContextVar[bool] = ContextVar("plain", default=False)
 
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Within this context the plain code of ``nn`` runs, and none of the fast twins."""
+    """Within this context, in this thread, the plain code of ``nn`` runs and no fast twin."""
     token = _plain.set(True)
     try:
         yield
@@ -34,35 +43,59 @@ def plain() -> Iterator[None]:
         _plain.reset(token)
 
 
-def fast_twin(cls: type) -> type:
+def fast_twin(cls: C) -> C:
     """Let the methods of a class run as those of its namesake in :mod:`minidann.fast`."""
-    for name in (*FIRST, *FOLLOWING):
-        if name in vars(cls):
-            setattr(cls, name, _twinned(cls, name, vars(cls)[name]))
+    cls._twin = None  # of an instance: what its last ``forward`` or ``step`` chose
+    for name in CHOOSING:
+        if hasattr(cls, name):
+            setattr(cls, name, _choosing(cls, name, getattr(cls, name)))
+    for name in FOLLOWING:
+        if hasattr(cls, name):
+            setattr(cls, name, _following(name, getattr(cls, name)))
     return cls
 
 
 def twin_of(cls: type) -> type | None:
-    """The class of that name in :mod:`minidann.fast`, None if there is none."""
-    return _find(cls.__name__)
+    """The class of the same name in :mod:`minidann.fast`; None if there is none."""
+    return getattr(_fast(), cls.__name__, None)
 
 
 @cache
-def _find(name: str) -> type | None:
+def _fast() -> ModuleType | None:
     try:
-        return getattr(import_module("minidann.fast"), name, None)
+        return import_module("minidann.fast")
     except ModuleNotFoundError as error:
         if error.name != "minidann.fast":
             raise
         return None  # the lesson runs without its twins
 
 
-def _twinned(cls, name, method):
+@cache
+def _twin_for(cls: type, actual: type) -> type | None:
+    """The twin of the decorated ``cls`` for an instance of its subclass ``actual``."""
+    subclasses = actual.__mro__[: actual.__mro__.index(cls)]
+    overridden = {
+        name
+        for subclass in subclasses
+        for name, value in vars(subclass).items()
+        if inspect.isfunction(value) and name.startswith("_") and not name.startswith("__")
+    }
+    return None if any(hasattr(cls, name) for name in overridden) else twin_of(cls)
+
+
+def _choosing(cls: type, name: str, method: Callable) -> Callable:
     @wraps(method)
     def call(self, *args, **kwargs):
-        if name in FIRST:
-            self._twin = None if _plain.get() else twin_of(cls)
-        twin = getattr(self, "_twin", None)
-        return (getattr(twin, name) if hasattr(twin, name) else method)(self, *args, **kwargs)
+        self._twin = None if _plain.get() else _twin_for(cls, type(self))
+        # None has no method of that name, and then the lesson's is called
+        return getattr(self._twin, name, method)(self, *args, **kwargs)
+
+    return call
+
+
+def _following(name: str, method: Callable) -> Callable:
+    @wraps(method)
+    def call(self, *args, **kwargs):
+        return getattr(self._twin, name, method)(self, *args, **kwargs)
 
     return call

@@ -70,7 +70,9 @@ class Run(NamedTuple):
             for i, network in enumerate(dann.networks)
             for name, array in (network.params | network.state).items()
         }
-        arrays |= optimizer.state | ({"average": average.mean} if average and average.k else {})
+        arrays |= {f"optimizer.{name}": array for name, array in optimizer.state.items()}
+        if average and average.k:
+            arrays |= {f"average.{name}": array for name, array in average.state.items()}
         for name, batches in {"source": source, "target": target}.items():
             arrays |= (
                 {f"{name} order": batches.order, f"{name} next": np.array(batches.next)}
@@ -185,7 +187,7 @@ def test_resumed_after_any_row_it_ends_as_if_never_interrupted(
 
 
 SPOILED = {
-    "momentum": lambda run: run.optimizer.state["velocity"].fill(0),
+    "momentum": lambda run: run.optimizer.state["velocity.0"].fill(0),
     "weights": lambda run: run.dann.domain_head.params["0.W"].fill(0),
     "running statistics": lambda run: run.dann.features.state["1.var"].fill(1),
     "order": lambda run: run.source.order.fill(0),
@@ -196,7 +198,7 @@ SPOILED = {
     "generator of the masks": lambda run: setattr(
         run.dann.features.layers[3], "rng", np.random.default_rng(5)
     ),
-    "average": lambda run: run.average.mean.fill(0),
+    "average": lambda run: run.average.state["mean.0"].fill(0),
     "length of the average": lambda run: setattr(run.average, "k", 1),
     "steps of the optimizer": lambda run: setattr(run.optimizer, "t", 0),
     "history": lambda run: run.history.clear(),
@@ -473,16 +475,16 @@ DAMAGES = {
     "a generator less": lambda data: notes(
         data, generators=json.loads(str(arrays_of(data)["notes"]))["generators"][:-1]
     ),
-    "no momentum": lambda data: changed(data, **{"optimizer.velocity": None}),
+    "no momentum": lambda data: changed(data, **{"optimizer.velocity.0": None}),
     "no weights": lambda data: changed(data, **{"label_head.0.W": None}),
     "no running statistics": lambda data: changed(data, **{"features.1.mean": None}),
     "no order": lambda data: changed(data, **{"target.order": None}),
     "no place in the order": lambda data: changed(data, **{"target.next": None}),
-    "no average": lambda data: changed(data, average=None),
+    "no average": lambda data: changed(data, **{"average.mean.0": None}),
     "other weights": lambda data: changed(data, **{"label_head.0.W": np.zeros((6, 5))}),
     "weights that would broadcast": lambda data: changed(data, **{"label_head.0.W": np.zeros(4)}),
     "an order of more examples": lambda data: changed(data, **{"source.order": np.arange(26)}),
-    "another average": lambda data: changed(data, average=np.zeros(3)),
+    "another average": lambda data: changed(data, **{"average.mean.0": np.zeros(3)}),
 }
 
 
@@ -629,14 +631,11 @@ def test_what_is_saved_after_the_last_step_is_the_average(place, file):
     expected = new_run(place).fit(Checkpoint(file, RUN, every=1e9))
     run = new_run(place)
     assert_same(run.fit(resumed(file)), expected)
-    mean = np.concatenate(
-        [
-            to_host(array).ravel()
-            for network in run.training.dann.networks
-            for array in network.params.values()
-        ]
-    )
-    np.testing.assert_array_equal(mean, to_host(run.training.average.mean))
+    weights = [
+        array for network in run.training.dann.networks for array in network.params.values()
+    ]
+    for theta, mean in zip(weights, run.training.average.state.values(), strict=True):
+        np.testing.assert_array_equal(to_host(theta), to_host(mean))
 
 
 # --- the program

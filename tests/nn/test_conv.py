@@ -1,8 +1,5 @@
 """Convolution against a loop over windows, and its gradients against differences."""
 
-import threading
-from operator import methodcaller
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +10,7 @@ from minidann.nn.gradcheck import check_layer
 from minidann.runtime.arrays import to_host
 
 seeds = st.integers(0, 2**32 - 1)
+pytestmark = pytest.mark.usefixtures("way")
 
 
 @st.composite
@@ -123,57 +121,6 @@ def test_im2col_holds_one_window_a_row(place, convolution, seed):
 def test_col2im_counts_the_windows_of_each_pixel(place):
     counts = to_host(conv.col2im(place(np.ones((9, 4))), (1, 4, 4, 1), (2, 2), (1, 1)))[0, :, :, 0]
     np.testing.assert_array_equal(counts, np.outer([1, 2, 2, 1], [1, 2, 2, 1]))
-
-
-def test_blocks_do_not_change_the_result(place, monkeypatch):
-    """One image at a time, as for large images, and all at once."""
-    results = []
-    for size, count in ((1, 5), (conv.BLOCK_BYTES, 1)):
-        monkeypatch.setattr(conv, "BLOCK_BYTES", size)
-        monkeypatch.setattr(conv, "GPU_BLOCK_BYTES", size)
-        layer = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(
-            lambda array: place(array.astype(np.float64))
-        )
-        y = layer.forward(place(np.random.default_rng(1).standard_normal((5, 6, 7, 2))))
-        assert len(conv.window_blocks(y, layer.params["W"])) == count
-        dx = layer.backward(place(np.random.default_rng(2).standard_normal(y.shape)))
-        results.append([to_host(array) for array in (y, dx, *layer.grads.values())])
-    for blockwise, whole in zip(*results):
-        np.testing.assert_allclose(blockwise, whole, rtol=1e-12, atol=1e-12)
-
-
-def test_two_layers_do_not_overwrite_each_others_windows(place):
-    """The buffer of the windows is shared by all layers: a backward must not find another layer's in it."""
-    x = place(np.random.default_rng(1).standard_normal((2, 5, 5, 2)))
-    alone = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(place)
-    dy = place(np.random.default_rng(2).standard_normal(alone.forward(x).shape))
-    alone.backward(dy)
-    together = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(place)
-    together.forward(x)
-    Conv2D(2, 4, 4, rng=np.random.default_rng(3)).convert(place).forward(x + 1)
-    together.backward(dy)
-    assert all(
-        np.array_equal(to_host(alone.grads[name]), to_host(together.grads[name]))
-        for name in alone.grads
-    )
-
-
-def test_the_buffer_of_the_windows_is_where_and_in_the_precision_that_the_windows_are(
-    place, monkeypatch
-):
-    """The one that was left there would do for the size."""
-    monkeypatch.setattr(conv, "_scratch", threading.local())
-    layer = Conv2D(2, 3, 3, rng=np.random.default_rng(0))
-    x = np.random.default_rng(1).standard_normal((2, 5, 5, 2))
-    for there in (place, to_host, place):
-        for dtype, digits in ((np.float32, 4), (np.float64, 12)):
-            layer.convert(there).convert(methodcaller("astype", dtype))
-            y = layer.forward(there(x.astype(dtype)))
-            assert y.dtype == dtype and type(y) is type(there(x))
-            expected = naive_convolution(
-                bordered(x, "same", (3, 3), (1, 1)), to_host(layer.params["W"]), 0, (1, 1)
-            )
-            np.testing.assert_allclose(to_host(y), expected, rtol=0, atol=10.0**-digits)
 
 
 def test_one_number_stands_for_height_and_width(place):
