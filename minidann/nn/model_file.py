@@ -1,8 +1,8 @@
-"""A trained DANN in a file: its architecture as JSON, its arrays, and what prediction needs.
+"""A trained DANN in a file: its architecture, its arrays, and what prediction needs.
 
-The file is an .npz of plain arrays (see :mod:`minidann.runtime.npz`): ``"architecture"`` is a text,
-the others are the ``state_dict`` of the DANN, such as ``"features.0.W"``. Nothing in it is
-unpickled or evaluated.
+The file is an .npz of plain arrays (see :mod:`minidann.runtime.npz`):
+``"architecture"`` is a text, the others are the ``state_dict`` of the DANN, such as
+``"features.0.W"``. Nothing in it is unpickled or evaluated.
 """
 
 import json
@@ -32,7 +32,8 @@ def write_model(
     Raises
     ------
     InputError
-        If a layer is not one of minidann's own, or an option is nothing that JSON can hold.
+        If a layer is not one of minidann's own, or an option is nothing that JSON can
+        hold.
     """
     try:
         check_options(options)

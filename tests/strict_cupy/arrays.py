@@ -77,6 +77,9 @@ class ndarray(Memory):
     __eq__, __ne__ = operators(ufuncs.equal)[0], operators(ufuncs.not_equal)[0]
     __lt__, __gt__ = operators(ufuncs.less)[0], operators(ufuncs.greater)[0]
 
+    def __pow__(self, other):
+        return ufuncs.power(self, other)
+
     def __neg__(self):
         return ufuncs.negative(self)
 
