@@ -5,6 +5,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+CLUSTER = ["dask>=2024.5", "distributed>=2024.5"]
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "minidann" / "__init__.py").read_text()).group(
     1
@@ -32,7 +33,10 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100"],
+        # dask and distributed: what --cluster runs on is tested with a cluster of two processes
+        "test": ["pytest>=8", "hypothesis>=6.100", *CLUSTER],
+        # --cluster: runs on many machines (docs/cluster.md)
+        "cluster": CLUSTER,
         # ctk: the libraries of CUDA that CuPy calls (cuBLAS, NVRTC ...), so that the driver is all
         # that a machine must have
         "cuda12": ["cupy-cuda12x[ctk]>=14.0"],

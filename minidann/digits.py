@@ -18,6 +18,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.figures import save_figures
@@ -50,7 +51,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "for a GPU. model.npz (SOURCE-TARGET-model.npz if there are several pairs) is the network "
         "of the first seed, trained with DANN or by --method.",
     )
-    sets = {"nargs": "+", "choices": NAMES, "metavar": "NAME"}
+    sets: dict[str, Any] = {"nargs": "+", "choices": NAMES, "metavar": "NAME"}
     parser.add_argument(
         "--source", help=f"what to train on, one or more of {', '.join(NAMES)}", **sets
     )
