@@ -6,28 +6,25 @@
 The images are of digits, in the form that :func:`minidann.data.as_pair` gives them.
 """
 
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from minidann.dann import DANN
-from minidann.data import Batches, Digits, as_pair
+from minidann.data import Batches
 from minidann.data.pairs import Domain
 from minidann.data.preprocessing import preparation
-from minidann.data.registry import load_dataset
 from minidann.experiments.checkpoints import Checkpoint
 from minidann.experiments.config import ImageSettings
+from minidann.experiments.image_sets import load_pair
 from minidann.experiments.recipes import RECIPES, Augmentation, Recipe
 from minidann.experiments.runs import Outcome, Task
 from minidann.metrics import evaluate, predictions
 from minidann.nn.optimizers import WeightAverage
 from minidann.runtime.arrays import Array, to_host
 from minidann.runtime.device import resident, transfer_to
-from minidann.runtime.errors import InputError
 from minidann.runtime.progress import progress_bar
 from minidann.runtime.threads import threads
 from minidann.train import AverageWeights, Callback, History, ProgressBar, fit
@@ -38,48 +35,6 @@ EMBEDDED = 500  # test images of each domain, for the t-SNE
 CLASSES = 10
 
 Transfer = Callable[[Array], Array]
-
-load = cache(load_dataset)  # the tasks of one process share their sets
-
-
-def load_digits(name: str, recipe: Recipe, settings: ImageSettings) -> Digits:
-    """A set of digits by its name, as the recipe wants it; loaded once."""
-    return load(name, binarize=recipe.binarize, limit=settings.limit, data_dir=settings.data_dir)
-
-
-def load_sets(names: Iterable[str], settings: ImageSettings) -> None:
-    """Meet a file that is not there now, not after an hour of training.
-
-    Raises
-    ------
-    InputError
-        If a set is missing or damaged.
-    """
-    for name in names:
-        load_digits(name, RECIPES[settings.recipe], settings)
-
-
-def available(names: Iterable[str], settings: ImageSettings) -> list[str]:
-    """The sets that can be loaded; says on the terminal why others cannot."""
-    found = []
-    for name in names:
-        try:
-            load_sets([name], settings)
-            found.append(name)
-        except InputError as error:
-            print(f"Without {name}: {error}", file=sys.stderr)
-    return found
-
-
-def load_pair(
-    recipe: Recipe, names: tuple[str, str], settings: ImageSettings, *, oracle_labels: bool = False
-) -> tuple[Domain, Domain]:
-    """Two sets of digits in the form that the recipe works on.
-
-    ``oracle_labels`` says whether the target's training labels are wanted.
-    """
-    source, target = (load_digits(name, recipe, settings) for name in names)
-    return as_pair(source, target, size=recipe.size, mean=recipe.mean, oracle_labels=oracle_labels)
 
 
 def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) -> Outcome:

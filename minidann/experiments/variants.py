@@ -10,7 +10,8 @@ from functools import partial
 
 from minidann.dann import DANN, Losses
 from minidann.experiments.config import ImageSettings
-from minidann.experiments.images import accuracies, adapt_batch_norm, load_pair, train_task
+from minidann.experiments.image_sets import load_pair
+from minidann.experiments.images import accuracies, adapt_batch_norm, train_task
 from minidann.experiments.recipes import RECIPES, Recipe, best
 from minidann.experiments.runs import Outcome, Task
 from minidann.nn import Sequential
@@ -34,7 +35,7 @@ class TwoPasses(DANN):
         """As :meth:`minidann.DANN.compute_gradients`; the features keep those of L_d alone."""
         # a reversal of strength 0: only the label's gradients reach the features
         label = super().compute_gradients(x_source, y_source, x_target, lam=0.0).label
-        self.features.of_label = gradients(self.features)  # type: ignore[attr-defined]
+        self.features.of_label = gradients(self.features)
         return self.compute_domain_gradients(x_source, x_target, lam)._replace(label=label)
 
 
