@@ -17,7 +17,7 @@ import pytest
 
 from minidann import mnistm
 from minidann.data.registry import load_dataset
-from minidann.experiments import images, recipes
+from minidann.experiments import image_sets, images, recipes
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.runs import METHODS, Task
 
@@ -151,7 +151,7 @@ def test_a_damaged_file_is_named_in_one_sentence(what, small_data, tmp_path, cap
     for file in (small_data / "mnist").iterdir():
         (tmp_path / "mnist" / file.name).write_bytes(file.read_bytes())
     damage(tmp_path, name, change)
-    images.load.cache_clear()
+    image_sets.load.cache_clear()
     assert mnistm.main(["--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert name in error and "download" in error and error.count("\n") == 1

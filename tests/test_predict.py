@@ -12,6 +12,7 @@ from PIL import Image
 
 from minidann import DANN, predict
 from minidann.data.preprocessing import ImagePreparation
+from minidann.experiments import points
 from minidann.nn import Dense, Flatten, Sequential
 
 SIZE = 8
