@@ -1,4 +1,4 @@
-"""Max pooling: each window of an image is replaced by its largest pixel, channel by channel.
+"""Max pooling: the largest pixel of each window of an image, channel by channel.
 
     y[n, u, v, c] = max_{i, j} x[n, s u + i, s v + j, c]        i < KH, j < KW
 
