@@ -31,14 +31,13 @@ from minidann.nn.architecture import table
 from minidann.nn.batchnorm import adapt_batch_norm
 from minidann.nn.layer import arguments, call_arguments
 from minidann.nn.losses import binary_cross_entropy, softmax, softmax_cross_entropy
-from minidann.nn.model_file import read_model, write_model
+from minidann.nn.model_file import OPTIONS, read_model, write_model
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.errors import InputError
 from minidann.runtime.state import State, check_state, part, with_prefix
 from minidann.runtime.threads import on_all_cores
 
 NETWORKS = ("features", "label_head", "domain_head")  # names of ``DANN.networks``
-SAVED = ("reduction", "domain_weight", "preparation", "class_names")  # beside the networks
 
 
 class Losses(NamedTuple):
@@ -95,7 +94,7 @@ class DANN:
 
     def state_dict(self) -> State:
         """Copies of all that training changes, in main memory, such as ``"features.0.W"``."""
-        state = {}
+        state: State = {}
         for name, network in self._named().items():
             state |= with_prefix(name, network.state_dict())
         return state
@@ -160,7 +159,7 @@ class DANN:
         InputError
             If a layer is not one of ``minidann.nn``, or one of the options is none.
         """
-        options = {name: getattr(self, name) for name in SAVED}
+        options = {name: getattr(self, name) for name in OPTIONS}
         if preparation is not None:
             options["preparation"] = preparation
         if class_names is not None:
@@ -181,8 +180,9 @@ class DANN:
             If the file is missing, damaged or not such a file.
         """
         networks, options = read_model(path, NETWORKS)
-        dann = DANN(*networks.values(), options["reduction"], options["domain_weight"])
-        dann.preparation, dann.class_names = options["preparation"], options["class_names"]
+        preparation, class_names = options.pop("preparation"), options.pop("class_names")
+        dann = DANN(**networks, **options)
+        dann.preparation, dann.class_names = preparation, class_names
         return dann
 
     def _named(self):

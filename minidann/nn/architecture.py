@@ -74,7 +74,7 @@ def _layer(cls, config, arrays):
     for name, value in config.items():
         _check_argument(name, value)
     arguments = signature(cls).parameters
-    needed = {}
+    needed: dict[str, Any] = {}
     if "init" in arguments:
         needed = {"rng": None, "init": _no_weights}
     elif "rng" in arguments:
@@ -107,14 +107,13 @@ def _taken(arrays, name):
 def _check_argument(name, value):
     """Refuse what is no argument of a layer, before it takes memory for its sizes."""
     least = 0 if name == "padding" else 1
-    for number in value if isinstance(value, list) else [value]:
-        if not isinstance(number, bool | int | float | str | None):
-            raise ValueError(f"{name} is {str(number)[:40]}, neither number nor text")
-        is_size = isinstance(number, int) and not isinstance(number, bool)
-        if is_size and not least <= number <= LARGEST:
-            raise ValueError(
-                f"{name} is {number}; it must be from {least} to {LARGEST}"
-            )
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, bool | float | str | None):
+            continue
+        if not isinstance(one, int):
+            raise ValueError(f"{name} is {str(one)[:40]}, neither number nor text")
+        if not least <= one <= LARGEST:
+            raise ValueError(f"{name} is {one}; it must be from {least} to {LARGEST}")
 
 
 def table(networks: Mapping[str, Layer], input_shape: tuple[int, ...]) -> str:

@@ -181,7 +181,7 @@ class Sequential(Layer):
             yield from layer.leaves()
 
     def state_dict(self) -> State:
-        state = {}
+        state: State = {}
         for i, layer in enumerate(self.layers):
             state |= with_prefix(str(i), layer.state_dict())
         return state

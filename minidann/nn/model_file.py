@@ -19,6 +19,12 @@ from minidann.runtime.state import State, as_text, from_text, part
 
 TEXT = "architecture"
 FORMAT = 1  # to be raised when older files can no longer be read
+OPTIONS = (
+    "reduction",
+    "domain_weight",
+    "preparation",
+    "class_names",
+)  # beside the networks
 
 
 def write_model(
@@ -46,7 +52,7 @@ def write_model(
 
 def read_model(
     path: str | PathLike, names: tuple[str, ...]
-) -> tuple[dict[str, Layer], dict[str, Any]]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The networks of these names out of a file of :func:`write_model`, and the options.
 
     Raises
@@ -82,6 +88,8 @@ def read_model(
 
 def check_options(options: Mapping[str, Any]) -> None:
     """Raise a ValueError unless the options of a DANN are what they must be."""
+    if sorted(options) != sorted(OPTIONS):
+        raise ValueError(f"its options are {', '.join(sorted(options))[:80]}")
     if options["reduction"] not in ("mean", "sum"):
         raise ValueError(
             f'the reduction is {options["reduction"]!r}, not "mean" or "sum"'

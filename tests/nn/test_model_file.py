@@ -278,6 +278,7 @@ DAMAGES = {
         content, lambda said: said.update(class_names="abc")
     ),
     "no names": lambda content: said_otherwise(content, lambda said: said.pop("class_names")),
+    "an option more": lambda content: said_otherwise(content, lambda said: said.update(more=1)),
     "a preparation that is a list": lambda content: said_otherwise(
         content, lambda said: said.update(preparation=[])
     ),
