@@ -39,7 +39,7 @@ from minidann import plain
 from minidann.experiments import recipes
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
 from minidann.fast import fourier, windowed
-from minidann.fast.images import window_views
+from minidann.fast.borders import window_views
 from minidann.nn import Conv2D, windows
 from minidann.nn.conv import col2im as package_col2im
 from minidann.nn.conv import im2col as package_im2col
