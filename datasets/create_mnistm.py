@@ -9,6 +9,7 @@ minidann.mnistm`` trains on.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from minidann.runtime.files import replacing, writable
 
 
 @clear_errors
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Read, blend, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     here = Path(__file__).parent
@@ -34,7 +35,8 @@ def main(argv=None):
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="folder that holds mnist/ and bsds500/ (default: $MINIDANN_DATA, datasets/, ~/.cache/minidann)",
+        help="folder that holds mnist/ and bsds500/ "
+        "(default: $MINIDANN_DATA, datasets/, ~/.cache/minidann)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the patches (default: %(default)s)"
@@ -60,7 +62,8 @@ def main(argv=None):
             np.savez(temporary, **mnistm._asdict())
         bar.update()
     print(
-        f"Written: {args.out}, {len(mnistm.x_train):,} training and {len(mnistm.x_test):,} test images, {args.out.stat().st_size / 1e6:.0f} MB"
+        f"Written: {args.out}, {len(mnistm.x_train):,} training and {len(mnistm.x_test):,} test "
+        f"images, {args.out.stat().st_size / 1e6:.0f} MB"
     )
     return 0
 

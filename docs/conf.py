@@ -1,7 +1,9 @@
 """The site. One command, in an environment with ``pip install -e ".[docs]"``:
 
-    sphinx-build -W --keep-going docs build/site                        everything, the tutorials run (minutes)
-    sphinx-build -W --keep-going -D plot_gallery=0 docs build/site      the same pages without their output (seconds)
+    sphinx-build -W --keep-going docs build/site
+
+builds everything and runs the tutorials (minutes); with ``-D plot_gallery=0`` the tutorials are
+shown without their output (seconds).
 
 Nothing here asks the network, and nothing in the built pages does: open build/site/index.html from
 a disk.

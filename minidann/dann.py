@@ -22,12 +22,18 @@ Source: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from os import PathLike
+from textwrap import indent
+from typing import Any, NamedTuple
 
+from minidann.model_file import OPTIONS, read_model, write_model
 from minidann.nn import GradientReversal, Sequential
+from minidann.nn.architecture import table
 from minidann.nn.batchnorm import adapt_batch_norm
-from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
-from minidann.runtime.arrays import array_module
+from minidann.nn.layer import arguments, call_arguments
+from minidann.nn.losses import binary_cross_entropy, softmax, softmax_cross_entropy
+from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.errors import InputError
 from minidann.runtime.state import State, check_state, part, with_prefix
 
 NETWORKS = ("features", "label_head", "domain_head")  # names of ``DANN.networks``
@@ -54,11 +60,20 @@ class DANN:
     domain_weight : float
         What L_d is multiplied by. Over equal halves a weight of 2 makes the mean of both domains
         the paper's sum of the two domains' means.
+
+    Attributes
+    ----------
+    preparation : dict or None
+        How network input is made of stored examples; see :meth:`save`.
+    class_names : list of str or None
+        What the classes are called.
     """
 
     def __init__(self, features, label_head, domain_head, reduction="mean", domain_weight=1.0):
         self.features, self.label_head, self.domain_head = features, label_head, domain_head
         self.reduction, self.domain_weight = reduction, float(domain_weight)
+        self.preparation: dict[str, Any] | None = None
+        self.class_names: list[str] | None = None
         self._reversal = GradientReversal()
         self._reversed_domain_head = Sequential([self._reversal, domain_head])
 
@@ -78,8 +93,8 @@ class DANN:
 
     def state_dict(self) -> State:
         """Copies of all that training changes, in main memory, such as ``"features.0.W"``."""
-        state = {}
-        for name, network in zip(NETWORKS, self.networks):
+        state: State = {}
+        for name, network in self._named().items():
             state |= with_prefix(name, network.state_dict())
         return state
 
@@ -92,8 +107,85 @@ class DANN:
             If names, shapes or dtypes are not those of ``state_dict()``.
         """
         check_state(state, self.state_dict())
-        for name, network in zip(NETWORKS, self.networks):
+        for name, network in self._named().items():
             network.load_state_dict(part(state, name))
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={network!r}" for name, network in self._named().items()]
+        shown += call_arguments(type(self), arguments(self))
+        lines = "".join(f"{argument},\n" for argument in shown)
+        return f"{type(self).__name__}(\n{indent(lines, '    ')})"
+
+    def summary(self, input_shape: tuple[int, ...]) -> str:
+        """A table of all layers for inputs of a shape such as (28, 28, 3).
+
+        Of each layer it shows the shape of its output for one example and the number of its
+        parameters.
+
+        Raises
+        ------
+        InputError
+            If such an input does not fit the networks.
+        """
+        try:
+            return table(self._named(), input_shape)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    def save(
+        self,
+        path: str | PathLike,
+        *,
+        preparation: dict[str, Any] | None = None,
+        class_names: list[str] | None = None,
+    ) -> None:
+        """Write the network to a file, whole or not at all, for :meth:`load`.
+
+        Parameters
+        ----------
+        path : path
+            An .npz file of plain arrays and text.
+        preparation : dict, optional
+            How network input is made of stored examples, in values that JSON can hold; for images
+            :meth:`minidann.data.preprocessing.ImagePreparation.to_dict`. By default the attribute
+            ``preparation``.
+        class_names : list of str, optional
+            What the classes are called, in the order of the label head's units. By default the
+            attribute ``class_names``.
+
+        Raises
+        ------
+        InputError
+            If a layer is not one of ``minidann.nn``, or one of the options is none.
+        """
+        options = {name: getattr(self, name) for name in OPTIONS}
+        if preparation is not None:
+            options["preparation"] = preparation
+        if class_names is not None:
+            options["class_names"] = list(class_names)
+        write_model(path, self._named(), self.state_dict(), options)
+        self.preparation, self.class_names = options["preparation"], options["class_names"]
+
+    @staticmethod
+    def load(path: str | PathLike) -> "DANN":
+        """The network in a file of :meth:`save`, in main memory, ready to predict.
+
+        A subclass is loaded as a plain DANN: what it adds is how it is trained. Nothing in the file
+        is evaluated or unpickled.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged or not such a file.
+        """
+        networks, options = read_model(path, NETWORKS)
+        preparation, class_names = options.pop("preparation"), options.pop("class_names")
+        dann = DANN(**networks, **options)
+        dann.preparation, dann.class_names = preparation, class_names
+        return dann
+
+    def _named(self):
+        return dict(zip(NETWORKS, self.networks))
 
     def compute_gradients(self, x_source, y_source, x_target, lam):
         """Set the gradients of all three networks for one joined batch.
@@ -169,6 +261,10 @@ class DANN:
     def predict(self, x, batch_size=500):
         """The most probable class of each example: integers (N,)."""
         return self._batched(lambda part: self._label_logits(part).argmax(axis=1), x, batch_size)
+
+    def predict_proba(self, x: Array, batch_size: int = 500) -> Array:
+        """The probability of each class for each example: (N, K), each row adds up to 1."""
+        return self._batched(lambda part: softmax(self._label_logits(part)), x, batch_size)
 
     def predict_domain(self, x, batch_size=500):
         """The more probable domain of each example, 0 source and 1 target: integers (N,)."""

@@ -392,7 +392,8 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, bar: tqdm | None = None):
-        self.bar, self._own = bar, bar is None
+        self.bar: Any = bar
+        self._own = bar is None
 
     def begin(self, training: Training) -> None:
         if self._own:

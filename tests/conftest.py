@@ -1,4 +1,4 @@
-"""What all tests share: one Hypothesis profile, the devices, and small networks with a fixed seed."""
+"""What all tests share: one Hypothesis profile, the devices, small networks with a fixed seed."""
 
 import gzip
 import io
@@ -37,7 +37,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests on a GPU run only if asked for; the contract with CuPy is checked last, when all calls are on record."""
+    """Tests on a GPU run only if asked for; the contract with CuPy, which needs all calls, last."""
     if "gpu" not in config.option.markexpr:
         left_out = [item for item in items if item.get_closest_marker("gpu")]
         config.hook.pytest_deselected(items=left_out)
@@ -47,7 +47,10 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(params=["cpu", "stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
 def place(request, monkeypatch):
-    """Takes an array to the device that a test runs on: main memory, the strict stand-in for CuPy, a GPU (-m gpu)."""
+    """Takes an array to the device that a test runs on.
+
+    The devices are main memory, the strict stand-in for CuPy, and with -m gpu a GPU.
+    """
     if request.param == "cpu":
         return to_host
     if request.param == "stand-in":
@@ -69,7 +72,10 @@ def way(request):
 
 @pytest.fixture(autouse=True)
 def unverified(monkeypatch):
-    """Small made-up files pass for the published ones, here and in the programs that tests start; tests of verification delete the variable."""
+    """Small made-up files pass for the published ones, also in the programs that tests start.
+
+    Tests of verification delete the variable.
+    """
     monkeypatch.setenv("MINIDANN_VERIFY", "0")
 
 
@@ -99,7 +105,10 @@ def _conv(rng, units):
 
 @pytest.fixture(scope="session")
 def make_dann():
-    """``make_dann(kind="dense" | "conv")``: a smooth DANN of 3 classes, on (N, 2) points or on (N, 4, 4, 2) images."""
+    """``make_dann(kind="dense" | "conv")``: a smooth DANN of 3 classes.
+
+    It takes (N, 2) points or (N, 4, 4, 2) images.
+    """
 
     def make(kind="dense", units=2, reduction="mean", seed=0, dtype=np.float64):
         parts = {"dense": _dense, "conv": _conv}[kind](np.random.default_rng(seed), units)
@@ -119,7 +128,10 @@ def write_idx(path, array):
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
-    """MNIST, BSDS500, USPS and SVHN in their real formats, small: 96 + 48 digits each of random pixels, 200 tiny photographs."""
+    """Small MNIST, BSDS500, USPS and SVHN in their real formats.
+
+    96 + 48 digits each of random pixels, 200 tiny photographs.
+    """
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     for name in ("mnist", "bsds500", "usps", "svhn"):
         (folder / name).mkdir()
@@ -154,7 +166,7 @@ def small_data(tmp_path_factory):
 
 @pytest.fixture
 def no_data(monkeypatch, tmp_path):
-    """No data folder but the one that a test names: neither the environment's nor the user's is searched."""
+    """No data folder but the one that a test names, neither the environment's nor the user's."""
     monkeypatch.delenv("MINIDANN_DATA", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "elsewhere").mkdir()

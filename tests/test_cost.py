@@ -1,4 +1,4 @@
-"""What a training step costs, counted and not timed: a change that makes it dearer is noticed on any machine."""
+"""What a training step costs, counted and not timed: any machine notices a change."""
 
 import gc
 import tracemalloc
@@ -63,7 +63,7 @@ def multiplications(monkeypatch):
 
 
 def test_multiplications_of_a_step_of_mnistms_network(multiplications):
-    """By the definition the two convolutions take 121 + 121 and 3 x 482 million, the Dense layers 71."""
+    """By definition the convolutions take 121 + 121 and 3 x 482 million, the Dense layers 71."""
     count = multiplications(make_step("mnist", 32))
     assert (
         0.5e9 < count < 0.73e9
@@ -95,7 +95,7 @@ def test_memory_that_a_step_takes_at_most(network, limit):
 
 
 def test_the_batch_is_not_unfolded_at_once():
-    """All windows of the first convolution would take 60 MB for 256 images; a block of them takes 4."""
+    """All windows of the first convolution would take 60 MB for 256 images; a block takes 4."""
     step = make_step("mnist", 128)
     gc.collect()
     tracemalloc.start()

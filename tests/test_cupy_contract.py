@@ -64,13 +64,16 @@ def signature(function):
 
 
 def unbacked(dtype, shape):
-    """An array of CuPy at an address where there is nothing: it has a shape and a dtype, and that is all that is asked of it."""
+    """An array of CuPy at an address with nothing behind it: only its shape and dtype are used."""
     memory = cupy.cuda.UnownedMemory(1 << 20, 1 << 30, None, 0)
     return cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(memory, 0))
 
 
 def operand(description):
-    """What a record describes, for CuPy: ``"float32[4]"`` an array, ``"float"`` or ``"numpy.float64"`` a scalar."""
+    """What a record describes, for CuPy.
+
+    ``"float32[4]"`` is an array, ``"float"`` or ``"numpy.float64"`` a scalar.
+    """
     if "[" in description:
         dtype, ndim = description.rstrip("]").split("[")
         return unbacked(dtype, (2,) * int(ndim))
@@ -134,7 +137,10 @@ def cuda_source(kernel, operands):
 
 
 def compile_with_nvrtc(source):
-    """Compile to PTX for a GPU of 2020 or later; an error shows NVRTC's log. Skips where NVRTC is not installed."""
+    """Compile to PTX for a GPU of 2020 or later; an error shows NVRTC's log.
+
+    Skips where NVRTC is not installed.
+    """
     from cupy.cuda import nvrtc
 
     try:
@@ -226,8 +232,8 @@ def test_every_fused_function_becomes_a_kernel_that_compiles():
 
 
 def test_a_fused_function_computes_in_float32_and_writes_in_place():
-    """Scalars must not widen the arithmetic, and what it changes must be an output of the kernel."""
-    from minidann.nn.optimizers import momentum_update
+    """Scalars must not widen the arithmetic; what it changes must be an output of the kernel."""
+    from minidann.fast.flat import momentum_update
 
     kernel = fused_kernel(
         momentum_update.__wrapped__, (*[unbacked(np.float32, (4,)) for _ in range(3)], 0.1, 0.9)

@@ -1,4 +1,4 @@
-"""The program for any pair of digit sets, from the command line, on small files in the real formats."""
+"""The program for any pair of digit sets, run as a command on small files in the real formats."""
 
 import json
 import os

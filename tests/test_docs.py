@@ -1,4 +1,7 @@
-"""The site's pages: their Python runs, their links lead somewhere, their names exist, their figures are those of the records. No network, no Sphinx."""
+"""The site's pages: their Python runs, links lead somewhere, names exist, figures are on record.
+
+No network, no Sphinx.
+"""
 
 import ast
 import importlib
@@ -29,9 +32,8 @@ PAGES = {
     for folder in (DOCS, DOCS / "results")
     for path in sorted(folder.glob("*.md"))
 }
-NEED_FILES = {
-    "data.md"
-}  # pages whose Python reads data sets that are downloaded: it is compiled, and its names are looked up
+# pages whose Python reads downloaded data sets: it is compiled, and its names are looked up
+NEED_FILES = {"data.md"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -161,7 +163,10 @@ def names():
 
 
 def code_names():
-    """(symbol, code) of each name in the third column of the tables; of the second in the table of the update."""
+    """(symbol, code) of each name in the third column of the tables.
+
+    In the table of the update it is the second column.
+    """
     rows = [
         [cell.strip() for cell in line.strip("| ").split(" | ")]
         for line in PAGES["notation.md"].splitlines()
@@ -289,10 +294,8 @@ def test_the_accuracies_in_the_faq():
         if run["method"] == "dann"
     ]
     assert f"between {short(min(dann))} and {short(max(dann))}" in page
-    assert (
-        f"has {short(statistics.fmean(dann))} ± {short(statistics.stdev(dann))} for the recipe `tf-dann`"
-        in page
-    )
+    mean, spread = short(statistics.fmean(dann)), short(statistics.stdev(dann))
+    assert f"has {mean} ± {spread} for the recipe `tf-dann`" in page
     assert (
         f"{short(math.log(2), 3)} for mean losses" in page
         and f"there it is {16 * math.log(2):.1f}" in page

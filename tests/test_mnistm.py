@@ -284,7 +284,10 @@ def soon(condition):
 
 
 def working(session):
-    """The processes of a session that have spent three seconds or more computing (the fields of /proc/PID/stat after the name)."""
+    """The processes of a session that have spent three seconds or more computing.
+
+    The fields are those of /proc/PID/stat after the name.
+    """
     fields = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has just ended

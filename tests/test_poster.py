@@ -1,4 +1,7 @@
-"""The poster: each equation has its line of code, each line stands in its source, the sheet is well set and is that of the present code."""
+"""The poster: each equation has its line of code, each line is in its source.
+
+The sheet is well set and is that of the present code.
+"""
 
 import importlib.util
 import re

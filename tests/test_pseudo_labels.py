@@ -1,4 +1,4 @@
-"""A step with pseudo-labels against finite differences of its losses, written out here from their definitions."""
+"""A step with pseudo-labels against finite differences of its losses, written out here."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,10 @@ def kind(request):
 
 @pytest.fixture
 def make(make_dann, kind):
-    """``make(threshold, dtype=)``: as ``make_dann``, with pseudo-labels; its answers differ from example to example."""
+    """``make(threshold, dtype=)``: as ``make_dann``, with pseudo-labels.
+
+    Its answers differ from example to example.
+    """
     x = make_target(kind)[2][0]
 
     def make(threshold=0.45, dtype=np.float64):

@@ -24,7 +24,10 @@ COLUMNS = {
 
 
 def rows():
-    """(pair, cells by their column) of each row of a table that names its records: a row of the first table is of MNIST to MNIST-M."""
+    """(pair, cells by their column) of each row of a table that names its records.
+
+    A row of the first table is of MNIST to MNIST-M.
+    """
     found, header = [], [""]
     for line in (RESULTS / "digits.md").read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]

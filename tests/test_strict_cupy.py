@@ -172,7 +172,7 @@ ROOT = Path(__file__).parents[1]
 OWN = ("tests/strict_cupy/", "tests/test_strict_cupy.py", "tests/test_cupy_contract.py")
 # operators call these, so nothing needs to call them by name
 BEHIND_OPERATORS = {"absolute", "add", "bitwise_and", "bitwise_xor", "divide", "equal", "greater"}
-BEHIND_OPERATORS |= {"less", "matmul", "multiply", "negative", "not_equal", "subtract"}
+BEHIND_OPERATORS |= {"less", "matmul", "multiply", "negative", "not_equal", "power", "subtract"}
 
 
 def users():

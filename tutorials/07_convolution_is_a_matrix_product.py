@@ -35,10 +35,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from minidann import plain
 from minidann.experiments import recipes
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
-from minidann.fast import fourier
-from minidann.nn import Conv2D, conv, windows
+from minidann.fast import fourier, windowed
+from minidann.fast.images import window_views
+from minidann.nn import Conv2D, windows
+from minidann.nn.conv import col2im as package_col2im
+from minidann.nn.conv import im2col as package_im2col
 from minidann.nn.gradcheck import TOLERANCE, check_layer, numerical_gradient, relative_error
 
 
@@ -88,7 +92,7 @@ np.testing.assert_allclose(layer.forward(x), y)
 
 
 def draw_grid(axis, values, left, top, colour="white", marked=(), mark=ORANGE, size=14):
-    """A table of numbers, its top left corner at (left, top); ``marked`` cells get the colour ``mark``."""
+    """A table of numbers, its top left corner at (left, top), ``marked`` cells in ``mark``."""
     for (row, column), value in np.ndenumerate(values):
         face = mark if (row, column) in marked else colour
         box = (left + column, top - row - 1)
@@ -170,7 +174,7 @@ x, W, b = (
 )
 for stride in ((1, 1), (2, 2), (2, 1)):
     np.testing.assert_allclose(convolve(x, W, b, stride), convolve_with_loops(x, W, b, stride))
-    np.testing.assert_array_equal(im2col(x, (3, 2), stride), conv.im2col(x, (3, 2), stride))
+    np.testing.assert_array_equal(im2col(x, (3, 2), stride), package_im2col(x, (3, 2), stride))
 print(
     "columns:",
     im2col(x, (3, 2), (1, 1)).shape,
@@ -215,7 +219,7 @@ assert wrong.shape == right.shape and not np.allclose(wrong, right)
 #    \frac{\partial L}{\partial x_k} = \sum_r \frac{\partial L}{\partial\,\mathrm{columns}_r} A_{rk}
 #    \quad\text{that is}\quad dx = A^T \, d\,\mathrm{columns}
 #
-# :math:`A^T`, the *adjoint* of im2col, is called *col2im*. In words: a pixel that was copied to several
+# :math:`A^T`, the *adjoint* of im2col, is *col2im*. In words: a pixel that was copied to several
 # places collects the gradients from all of them, as a sum.
 #
 # We never build :math:`A`, but for 4 x 4 pixels we can look at it. Its columns come from im2col
@@ -300,9 +304,10 @@ def adjoint_error(im2col, col2im, shape, kernel, stride):
 
 for stride in ((1, 1), (2, 2), (3, 3)):
     ours = adjoint_error(im2col, col2im, (2, 9, 9, 3), (3, 3), stride)
-    package = adjoint_error(conv.im2col, conv.col2im, (2, 9, 9, 3), (3, 3), stride)
+    package = adjoint_error(package_im2col, package_col2im, (2, 9, 9, 3), (3, 3), stride)
     print(
-        f"stride {stride}: <Ax, c> and <x, A'c> differ by {ours:.0e}, in the package by {package:.0e}"
+        f"stride {stride}: <Ax, c> and <x, A'c> differ by {ours:.0e}, "
+        f"in the package by {package:.0e}"
     )
     assert max(ours, package) < 1e-12
 
@@ -342,6 +347,10 @@ assert errors[1] > 1e-3 and errors[2] > 1e-3 and errors[3] < 1e-12
 # stride 1 :math:`y` is as large as :math:`x`. That is a linear map too (copy the image into the
 # middle of zeros), and its adjoint is to cut the middle out: the gradient of a border pixel is
 # dropped, since nobody can change the zeros.
+#
+# With it you have written the package's ``minidann/nn/conv.py``. That file is the lesson; what runs
+# by default is its *fast twin* in ``minidann/fast``, with the same results and none of the plain
+# looks, and ``with minidann.plain():`` turns the twins off. We compare with both.
 
 
 def conv_forward(x, W, b, stride, border):
@@ -362,6 +371,11 @@ def conv_backward(dy, padded, W, stride, border):
     )
 
 
+def results(layer, x, dy):
+    """y, dx, dW, db of a layer of the package."""
+    return layer.forward(x), layer.backward(dy), layer.grads["W"], layer.grads["b"]
+
+
 print(f"{'padding':<8} {'stride':<7} {'y':<13} difference from Conv2D in y, dx, dW, db")
 for padding, stride in (("same", 1), ("valid", 1), ("same", 2), ("valid", 2), (2, (1, 2))):
     layer = double(
@@ -373,8 +387,12 @@ for padding, stride in (("same", 1), ("valid", 1), ("same", 2), ("valid", 2), (2
     y, padded = conv_forward(x, W, b, layer.stride, border)
     dy = rng.standard_normal(y.shape)
     dx, dW, db = conv_backward(dy, padded, W, layer.stride, border)
-    package = layer.forward(x), layer.backward(dy), layer.grads["W"], layer.grads["b"]
-    found = [relative_error(ours, theirs) for ours, theirs in zip((y, dx, dW, db), package)]
+    with plain():
+        lesson = results(layer, x, dy)
+    found = [
+        max(relative_error(ours, theirs), relative_error(ours, its_twins))
+        for ours, theirs, its_twins in zip((y, dx, dW, db), lesson, results(layer, x, dy))
+    ]
     print(
         f"{padding!s:<8} {stride!s:<7} {y.shape!s:<13}", " ".join(f"{error:.0e}" for error in found)
     )
@@ -419,7 +437,7 @@ assert check_layer(Conv2D(3, 5, (3, 2), stride=2, rng=np.random.default_rng(3)),
 # is a convolution of :math:`dy`, by the kernel turned through 180 degrees (both indices run
 # backwards) with its in and out exchanged. :math:`dy` needs a border of :math:`k - 1` zeros, so
 # that there is such a window for the pixels at the edge. This form reads where col2im adds to
-# memory, and the package uses it where it can.
+# memory, and the fast twin uses it where it can.
 
 W, b = rng.standard_normal((3, 2, 3, 5)), np.zeros(5)
 dy = rng.standard_normal((2, 5, 5, 5))
@@ -456,7 +474,7 @@ rng = np.random.default_rng(4)
 images = rng.standard_normal((batch, size, size, channels), dtype=np.float32)
 W = rng.standard_normal((k, k, channels, kernels), dtype=np.float32)
 padded = windows.pad(images, windows.border("same", (size, size), (k, k), (1, 1)))
-whole_batch = conv.im2col(padded, (k, k), (1, 1))
+whole_batch = package_im2col(padded, (k, k), (1, 1))
 assert whole_batch.nbytes == batch * unfolded_bytes
 
 # %%
@@ -477,8 +495,10 @@ def convolve_in_blocks(padded, W, images, buffer):
     OH, OW = windows.count(padded.shape[1:3], kernel, stride)
     y = np.empty((len(padded), OH, OW, W.shape[3]), np.float32)
     for start in range(0, len(padded), images):
-        block = padded[start : start + images]
-        columns = conv.im2col(block, kernel, stride, out=buffer[: len(block) * OH * OW])
+        # every window of the block: a view, with the axes n, u, v, i, j, c of the formula
+        views = window_views(padded[start : start + images], kernel, stride)
+        columns = buffer[: len(views) * OH * OW]
+        np.copyto(columns.reshape(views.shape), views)
         np.matmul(columns, matrix, out=y[start : start + images].reshape(-1, W.shape[3]))
     return y
 
@@ -489,10 +509,10 @@ def seconds(function):
     return time.perf_counter() - started
 
 
-def shares(functions, plain, rounds=15):
-    """Time of each function over that of function number ``plain`` in the same round; the median round."""
+def shares(functions, reference, rounds=15):
+    """Times of the functions over that of number ``reference`` in the same round: medians."""
     times = np.array([[seconds(function) for function in functions] for _ in range(rounds)])
-    return np.median(times / times[:, [plain]], axis=0)
+    return np.median(times / times[:, [reference]], axis=0)
 
 
 at_once = np.array([1, 2, 4, 8, 16, 32, 64])
@@ -503,7 +523,7 @@ for n in at_once:
 fresh_ones = [lambda n=n: convolve_in_blocks(padded, W, n, make_buffer(n)) for n in at_once]
 kept_ones = [lambda n=n: convolve_in_blocks(padded, W, n, kept) for n in at_once]
 # the plain way: number 6, the whole batch unfolded into a new array
-with_fresh, with_kept = np.split(shares(fresh_ones + kept_ones, plain=6), 2)
+with_fresh, with_kept = np.split(shares(fresh_ones + kept_ones, reference=6), 2)
 print("images at once   unfolded   time, with a new buffer   with one that is kept")
 for n, fresh, old in zip(at_once, with_fresh, with_kept):
     print(f"{n:>14} {n * unfolded_bytes / MB:>7.1f} MB {fresh:>25.2f} {old:>23.2f}")
@@ -519,7 +539,7 @@ for n, fresh, old in zip(at_once, with_fresh, with_kept):
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
 left.loglog(at_once, at_once * unfolded_bytes / MB, "o-", color=ORANGE, label="unfolded")
 left.loglog(at_once, at_once * image_bytes / MB, "s-", color=BLUE, label="the images themselves")
-capped = np.minimum(at_once * unfolded_bytes, conv.BLOCK_BYTES) / MB
+capped = np.minimum(at_once * unfolded_bytes, windowed.BLOCK_BYTES) / MB
 left.loglog(at_once, capped, "^:", color=GREEN, label="at most, in minidann")
 left.axhline(cache_bytes / MB, color=GREY, ls="--", label="a cache of 2 MiB")
 left.set_xlabel("images in the batch", fontsize=12)
@@ -541,28 +561,31 @@ for axis in (left, right):
     axis.minorticks_off()
 plt.show()
 print(
-    f"minidann unfolds at most {conv.BLOCK_BYTES / 2**20:.0f} MiB at a time, of the processor's memory"
+    f"minidann unfolds at most {windowed.BLOCK_BYTES / 2**20:.0f} MiB at a time on a processor"
 )
-blocks_of_layer = conv.window_blocks(np.empty((batch, size, size, kernels), np.float32), W)
+blocks_of_layer = windowed.window_blocks(np.empty((batch, size, size, kernels), np.float32), W)
 print(
-    f"this convolution by windows: {len(blocks_of_layer)} blocks of {blocks_of_layer[0].stop} or so images"
+    f"this convolution by windows: {len(blocks_of_layer)} blocks "
+    f"of {blocks_of_layer[0].stop} or so images"
 )
-assert (blocks_of_layer[0].stop - blocks_of_layer[0].start) * unfolded_bytes <= conv.BLOCK_BYTES
+assert (blocks_of_layer[0].stop - blocks_of_layer[0].start) * unfolded_bytes <= windowed.BLOCK_BYTES
 
 # %%
-# So the package keeps one small buffer for each thread and unfolds into it, block by block. On a
-# GPU, where thousands of threads want work, the block is the whole batch (up to
-# ``conv.GPU_BLOCK_BYTES``); tutorial 12 shows what many small pieces of work cost there.
+# So the fast twin keeps one small buffer for each thread and unfolds into it, block by block
+# (:mod:`minidann.fast.windowed`), where the lesson unfolds the whole batch. On a GPU, where
+# thousands of threads want work, the block is the whole batch again (up to
+# ``windowed.GPU_BLOCK_BYTES``); tutorial 12 shows what many small pieces of work cost there.
 #
 # Fewer multiplications: the Fourier transform
 # --------------------------------------------
 #
-# So far every way took the same products. There is one that takes fewer, and the package uses it
-# for this very layer. The convolution theorem says: what is a sliding sum between pixels is *one
+# So far every way took the same products. There is one that takes fewer, and the fast twin uses
+# it for this very layer. The convolution theorem says: what is a sliding sum between pixels is *one
 # product for each frequency*. In one direction, on a circle of :math:`n` points,
 #
 # .. math::
-#    y[u] = \sum_j x[(u + j) \bmod n] \, w[j] \quad\Longleftrightarrow\quad Y[k] = X[k] \, \overline{W[k]}
+#    y[u] = \sum_j x[(u + j) \bmod n] \, w[j] \quad\Longleftrightarrow\quad
+#    Y[k] = X[k] \, \overline{W[k]}
 #
 # with :math:`X[k] = \sum_u x[u] \, e^{-2 \pi \mathrm{i} k u / n}`, where :math:`\mathrm{i}^2 = -1`,
 # the same for :math:`W` and :math:`Y`, and the bar for the complex conjugate. To see it, put the
@@ -622,7 +645,7 @@ same = windows.border("same", (size, size), (k, k), (1, 1))
 x, W, b = images.astype(float), W.astype(float), rng.standard_normal(kernels)
 frequency_layer = fourier.FourierConvolution((size, size), (k, k), same, x.dtype)
 with counted_multiplications() as by_windows:
-    y_windows = conv.correlate(windows.pad(x, same), W, (1, 1), b)
+    y_windows = windowed.correlate(windows.pad(x, same), W, (1, 1), b)
 with counted_multiplications() as by_frequencies:
     y_frequencies = frequency_layer.forward(x, W, b)
 share = sum(by_frequencies) / sum(by_windows)
@@ -641,7 +664,7 @@ for name, theirs, by_hand in zip(("dx", "dW", "db"), frequency_layer.gradients(d
 # It does not always pay. The first convolution of the same network has 3 channels in, and its
 # transforms would cost more than they save: the way by windows costs :math:`C \cdot M` for each
 # pixel and weight of the 5 x 5, while the cost of transforming the images grows with :math:`C + M`
-# alone. So ``Conv2D`` counts, and chooses.
+# alone. So the fast twin counts, and chooses.
 
 first = fourier.pays((28, 28), (5, 5), same, 3, 32)
 second = fourier.pays((14, 14), (5, 5), same, 32, 48)
@@ -667,8 +690,10 @@ def expected():
     """The three answers, from the package."""
     border = windows.border("same", (6, 6), (3, 3), (2, 2))
     padded = windows.pad(np.zeros((2, 6, 6, 2)), border)
-    columns = conv.im2col(padded, (3, 3), (2, 2))
-    terms = windows.crop(conv.col2im(np.ones_like(columns), padded.shape, (3, 3), (2, 2)), border)
+    columns = package_im2col(padded, (3, 3), (2, 2))
+    terms = windows.crop(
+        package_col2im(np.ones_like(columns), padded.shape, (3, 3), (2, 2)), border
+    )
     return columns.shape, int(terms[0, 2, 1, 0]), columns.size * 5
 
 
@@ -676,7 +701,7 @@ def check(answer):
     """Compare with what the package does."""
     hints = (
         "a row for each window of each image, and in it every pixel and channel under the kernel",
-        "windows begin at rows and columns 0, 2 and 4. Which of them hold row 2? Which hold column 1?",
+        "windows begin at rows and columns 0, 2 and 4. Which of them hold row 2, which column 1?",
         "columns^T dy is (KH KW C, N OH OW) times (N OH OW, M)",
     )
     for letter, said, right, hint in zip("abc", answer, expected(), hints):

@@ -32,7 +32,8 @@ from scipy.ndimage import uniform_filter
 
 from minidann.data import load_digits_pair
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
-from minidann.nn import BatchNorm, Dropout, MaxPool2D, conv
+from minidann.nn import BatchNorm, Dropout, MaxPool2D
+from minidann.nn.conv import col2im, im2col
 from minidann.nn.gradcheck import (
     TOLERANCE,
     away_from_kinks,
@@ -111,9 +112,9 @@ plt.show()
 
 
 def pool_forward(x, size, stride):
-    """y, and what backward needs: the winner of each window. Every channel is an image by itself."""
+    """y, and the winner of each window for backward. Every channel is an image by itself."""
     N, H, W, C = x.shape
-    rows = conv.im2col(
+    rows = im2col(
         x.transpose(0, 3, 1, 2).reshape(N * C, H, W, 1), (size, size), (stride, stride)
     )
     winners = rows.argmax(axis=1)
@@ -125,7 +126,7 @@ def pool_backward(dy, winners, shape, size, stride):
     N, H, W, C = shape
     rows = np.zeros((len(winners), size * size))
     rows[np.arange(len(winners)), winners] = dy.transpose(0, 3, 1, 2).ravel()
-    dx = conv.col2im(rows, (N * C, H, W, 1), (size, size), (stride, stride))
+    dx = col2im(rows, (N * C, H, W, 1), (size, size), (stride, stride))
     return dx.reshape(N, C, H, W).transpose(0, 2, 3, 1)
 
 
@@ -188,7 +189,8 @@ assert every_tied_pixel.sum() == 4 and routed.sum() == 1
 #
 # .. math::
 #    \mu = \frac1m \sum_k x_k, \quad d_k = x_k - \mu, \quad v = \frac1m \sum_k d_k^2, \quad
-#    \sigma = \sqrt{v + \varepsilon}, \quad \hat x_k = \frac{d_k}{\sigma}, \quad y_k = \gamma \hat x_k + \beta
+#    \sigma = \sqrt{v + \varepsilon}, \quad \hat x_k = \frac{d_k}{\sigma}, \quad
+#    y_k = \gamma \hat x_k + \beta
 
 rng = np.random.default_rng(1)
 epsilon = 1e-5
@@ -221,7 +223,8 @@ print("variance of xhat:", xhat.var(axis=0).round(4))
 #    examples, so they collect from all:
 #
 #    .. math::
-#       d\gamma = \sum_k dy_k \, \hat x_k, \qquad d\beta = \sum_k dy_k, \qquad d\hat x_k = \gamma \, dy_k
+#       d\gamma = \sum_k dy_k \, \hat x_k, \qquad d\beta = \sum_k dy_k, \qquad
+#       d\hat x_k = \gamma \, dy_k
 #
 # 2. :math:`\hat x_k = d_k / \sigma`. One :math:`\sigma` divides all the :math:`d_k`, and
 #    :math:`\partial \hat x_k / \partial \sigma = -d_k / \sigma^2`:
@@ -330,7 +333,8 @@ np.testing.assert_allclose(fixed, dmu, atol=1e-7)
 # twice:
 #
 # .. math::
-#    dv \, \frac{2 d_k}{m} = \frac{d\sigma}{2 \sigma} \frac{2 d_k}{m} = \frac{\hat x_k}{m} \, d\sigma
+#    dv \, \frac{2 d_k}{m} = \frac{d\sigma}{2 \sigma} \frac{2 d_k}{m} =
+#    \frac{\hat x_k}{m} \, d\sigma
 #    = -\frac{\hat x_k}{m} \sum_j d\hat x_j \frac{\hat x_j}{\sigma}
 #    = -\frac{1}{\sigma} \, \hat x_k \, \mathrm{mean}(d\hat x \, \hat x)
 #
@@ -674,7 +678,9 @@ for label in (0, 1):
 # In training each unit is silenced with probability :math:`p` (``rate``), by a mask that is drawn
 # anew at every forward pass. Those that remain are divided by :math:`1 - p`:
 #
-# .. math:: y = \frac{x \cdot \mathrm{mask}}{1 - p}, \qquad dx = \frac{dy \cdot \mathrm{mask}}{1 - p}
+# .. math::
+#    y = \frac{x \cdot \mathrm{mask}}{1 - p}, \qquad
+#    dx = \frac{dy \cdot \mathrm{mask}}{1 - p}
 #
 # Why the division? The expected value: :math:`E[y] = (1 - p) \cdot \frac{x}{1 - p} + p \cdot 0 =
 # x`. The layer above sees the same mean in training and in evaluation, where dropout does nothing.
@@ -754,7 +760,8 @@ for channels in (False, True):
     dropped[channels] = dropout.forward(feature_maps, train=True)
     spread[channels] = mean_5x5(dropout.forward(flat, train=True))[0, 14, 14].std()
 print(
-    f"standard deviation of a mean over 5 x 5 ones: units {spread[False]:.2f}, channels {spread[True]:.2f}"
+    "standard deviation of a mean over 5 x 5 ones: "
+    f"units {spread[False]:.2f}, channels {spread[True]:.2f}"
 )
 np.testing.assert_allclose(
     spread[False], np.sqrt(1 / 25), rtol=0.15
@@ -791,8 +798,9 @@ plt.show()
 #
 # *Exercise.* Do it on paper, then write the three numbers down.
 #
-# (a) ``BatchNorm(1, domains=2)`` receives four examples in training: source 1 and 3, target 10 and 14. The
-# gradient that arrives is ``dy = (1, 0, 0, 0)``. What is the largest :math:`|dx|`, to two decimals?
+# (a) ``BatchNorm(1, domains=2)`` receives four examples in training: source 1 and 3, target 10 and
+# 14. The gradient that arrives is ``dy = (1, 0, 0, 0)``. What is the largest :math:`|dx|`, to two
+# decimals?
 #
 # (b) ``MaxPool2D(3, stride=1)`` receives an image of 5 x 5 pixels that are all 0, but for a 1 in
 # row 2, column 1 (counted from 0). Every :math:`dy` is 1. What reaches that pixel?

@@ -135,7 +135,7 @@ def read_release(folder: Path, names: list[str]) -> tuple[np.ndarray, np.ndarray
             continue
         except OSError as error:
             raise InputError(f"{folder / name} cannot be read ({error}); {REMEDY}") from error
-        image = decode(content, folder / name, formats=["PNG"])
+        image = decode(content, folder / name, formats=("PNG",))
         if image.shape != (32, 32, 3):
             raise InputError(
                 f"{folder / name} is an image of {image.shape[1]}x{image.shape[0]} pixels, "

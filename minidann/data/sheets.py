@@ -75,7 +75,7 @@ def draw_digits(axis: Axes, x: np.ndarray, y: np.ndarray, rng: np.random.Generat
     columns = []
     for label in range(10):
         rows = np.flatnonzero(y == label)
-        chosen = rng.choice(rows, ROWS, replace=len(rows) < ROWS) if len(rows) else []
+        chosen = rng.choice(rows, ROWS, replace=len(rows) < ROWS) if len(rows) else rows
         images = [*x[chosen], *np.full((ROWS - len(chosen), *x.shape[1:]), 255, np.uint8)]
         columns.append(np.concatenate(images))
     axis.imshow(np.concatenate(columns, axis=1), interpolation="nearest")
@@ -113,7 +113,8 @@ def draw_points(axis: Axes, domains: Sequence[Points]) -> None:
         for label, (marker, colour) in enumerate(zip(MARKERS, COLOURS)):
             x = points.x[points.y == label]
             axis.scatter(
-                *x.T,
+                x[:, 0],
+                x[:, 1],
                 marker=marker,
                 s=14,
                 edgecolors=colour,

@@ -1,51 +1,56 @@
 """Functions of one number each, applied to every element, and Flatten.
 
-    ReLU      y = max(x, 0)             dy/dx = 1 where x > 0, else 0      dx = dy * [x > 0]
-    Sigmoid   y = 1 / (1 + exp(-x))     dy/dx = y (1 - y)                  dx = dy * y * (1 - y)
-    Flatten   (N, H, W, C) -> (N, H W C), a change of shape only           dx = dy in x's shape
+    ReLU      y = max(x, 0)             dy/dx = 1 where x > 0, else 0
+                                        dx = dy * [x > 0]
+
+    Sigmoid   y = 1 / (1 + exp(-x))     dy/dx = y (1 - y)
+                                        dx = dy * y * (1 - y)
+
+    Flatten   (N, H, W, C) -> (N, H W C), a change of shape only
+                                        dx = dy in the shape of x
 
 Shapes are free: y, dx and dy have the shape of x (but for Flatten). At exactly x = 0
 the ReLU has no derivative; like everyone we take 0 there.
 """
 
 from minidann.nn.layer import Layer
-from minidann.runtime.arrays import array_module, fused
+from minidann.runtime.arrays import Array, array_module, fused
 
 
 class ReLU(Layer):
     """Rectified linear unit, y = max(x, 0)."""
 
-    def forward(self, x, train=False):
+    def forward(self, x: Array, train: bool = False) -> Array:
         self._positive = x > 0
         return array_module(x).maximum(x, 0)
 
-    def backward(self, dy):
+    def backward(self, dy: Array) -> Array:
         return dy * self._positive
 
 
 class Sigmoid(Layer):
     """Logistic function, y = 1 / (1 + exp(-x))."""
 
-    def forward(self, x, train=False):
+    def forward(self, x: Array, train: bool = False) -> Array:
         self._y = sigmoid(x)
         return self._y
 
-    def backward(self, dy):
+    def backward(self, dy: Array) -> Array:
         return dy * self._y * (1 - self._y)
 
 
 @fused
-def sigmoid(x):
-    """1 / (1 + exp(-x)), written with tanh, which saturates where exp would overflow."""
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), written with tanh: it saturates where exp would overflow."""
     return 0.5 * (1 + array_module(x).tanh(0.5 * x))
 
 
 class Flatten(Layer):
     """(N, ...) to (N, product of the rest), in C order."""
 
-    def forward(self, x, train=False):
+    def forward(self, x: Array, train: bool = False) -> Array:
         self._shape = x.shape
         return x.reshape(len(x), -1)
 
-    def backward(self, dy):
+    def backward(self, dy: Array) -> Array:
         return dy.reshape(self._shape)

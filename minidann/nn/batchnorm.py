@@ -1,6 +1,6 @@
 """Batch normalisation: every channel of the batch is brought to mean 0 and variance 1.
 
-    mu = mean(x)     var = mean((x - mu)^2)     over all axes but the channel: m values each
+    mu = mean(x)     var = mean((x - mu)^2)     of each channel, over its m values
     xhat = (x - mu) / sigma                     sigma = sqrt(var + epsilon)
     y = gamma xhat + beta                       gamma, beta (C,)
 
@@ -35,6 +35,8 @@ Source: Ioffe & Szegedy, Batch Normalization (2015); the backward pass is their 
 3, simplified. Li et al., Revisiting Batch Normalization for Practical Domain Adaptation
 (2017), for the last (AdaBN).
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +81,9 @@ class BatchNorm(Layer):
         self.params = {"gamma": ones, "beta": zeros}
         self.state = {"mean": zeros.copy(), "var": ones.copy()}
 
+    def config(self) -> dict[str, Any]:
+        return {"channels": self.params["gamma"].size, **super().config()}
+
     def forward(self, x: Array, train: bool = False) -> Array:
         self._train = train
         x_parts = self._split(x, train)  # (P, m, C)
@@ -94,17 +99,18 @@ class BatchNorm(Layer):
         return y.reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
-        dy_parts, xhat = dy.reshape(self._xhat.shape), self._xhat  # (P, m, C)
-        self.grads["gamma"] = (dy_parts * xhat).sum(axis=(0, 1))
-        self.grads["beta"] = dy_parts.sum(axis=(0, 1))
-        dx = dxhat = self.params["gamma"] * dy_parts
+        shape, xhat = dy.shape, self._xhat
+        dy = dy.reshape(xhat.shape)  # (P, m, C)
+        self.grads["gamma"] = (dy * xhat).sum(axis=(0, 1))
+        self.grads["beta"] = dy.sum(axis=(0, 1))
+        dx = dxhat = self.params["gamma"] * dy
         if self._train:
             mean, along = (a.mean(axis=1, keepdims=True) for a in (dxhat, dxhat * xhat))
             dx = dxhat - mean - xhat * along
-        return (dx / self._sigma).reshape(dy.shape)
+        return (dx / self._sigma).reshape(shape)
 
     def _split(self, x: Array, train: bool) -> Array:
-        """(N, ..., C) -> (P, m, C): each part with all its values of a channel in one axis."""
+        """(N, ..., C) -> (P, m, C): in each part, m values of every channel."""
         parts = self.domains if train else 1
         if len(x) % parts:
             raise ValueError(
@@ -122,7 +128,7 @@ class BatchNorm(Layer):
 
 
 def adapt_batch_norm(network: Layer, x: Array) -> Array:
-    """Make the running statistics of every BatchNorm in a network those of the examples x.
+    """Make the running statistics of every BatchNorm in a network those of x.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
-"""Convolution (as in all deep learning: cross-correlation) of images, as a matrix product.
+"""Convolution of images (as everywhere in deep learning: cross-correlation).
 
     y[n, u, v, m] = b[m] + sum_{i, j, c} x[n, s u + i, s v + j, c] W[i, j, c, m]
 
-    x (N, H, W, C) with its border   W (KH, KW, C, M)   b (M,)   y (N, OH, OW, M)   stride s
+    x (N, H, W, C) with its border      W (KH, KW, C, M)      b (M,)
+    y (N, OH, OW, M)                    stride s
 
 Write each window of the image as one row, KH KW C numbers long ("im2col"). Then the sum
 over (i, j, c) is one matrix product, and the layer is a Dense layer on windows:
@@ -25,6 +26,7 @@ processing (2006).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +72,16 @@ class Conv2D(Layer):
         self.padding = padding
         shape = (*self.kernel, in_channels, out_channels)
         self.params["W"], self.params["b"] = init(rng, shape)
+
+    def config(self) -> dict[str, Any]:
+        *kernel, in_channels, out_channels = self.params["W"].shape
+        return {
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "kernel_size": windows.shortest(kernel),
+            "stride": windows.shortest(self.stride),
+            "padding": self.padding,
+        }
 
     def border(self, x: Array) -> Border:
         """((top, bottom), (left, right)) pixels of zeros that images x get."""

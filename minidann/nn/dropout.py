@@ -15,7 +15,7 @@ object localization using convolutional networks (2015).
 import numpy as np
 
 from minidann.nn.layer import Layer
-from minidann.runtime.arrays import to_device_of
+from minidann.runtime.arrays import Array, to_device_of
 
 
 class Dropout(Layer):
@@ -32,7 +32,9 @@ class Dropout(Layer):
         a GPU see the same masks.
     """
 
-    def __init__(self, rate, *, channels=False, rng):
+    def __init__(
+        self, rate: float, *, channels: bool = False, rng: np.random.Generator
+    ):
         super().__init__()
         if not 0 <= rate < 1:
             raise ValueError(
@@ -40,19 +42,18 @@ class Dropout(Layer):
             )
         self.rate, self.channels, self.rng = float(rate), channels, rng
 
-    def forward(self, x, train=False):
+    def forward(self, x: Array, train: bool = False) -> Array:
         self._mask = self._draw(x) if train else None
         return x * self._mask if train else x
 
-    def backward(self, dy):
+    def backward(self, dy: Array) -> Array:
         return dy if self._mask is None else dy * self._mask
 
-    def _draw(self, x):
-        """The mask, already divided by 1 - rate: (N, 1, ..., 1, C) for channels, else the shape of x."""
+    def _draw(self, x: Array) -> Array:
+        """mask / (1 - rate): (N, 1, ..., 1, C) for channels, else in the shape of x."""
         shape = (
             (len(x), *(1,) * (x.ndim - 2), x.shape[-1]) if self.channels else x.shape
         )
         keep = self.rng.random(shape, dtype=np.float32) >= self.rate
-        return to_device_of(x, keep).astype(x.dtype) / (
-            1 - self.rate
-        )  # to a GPU the mask goes as single bytes
+        mask = to_device_of(x, keep)  # it goes to a GPU as single bytes
+        return mask.astype(x.dtype) / (1 - self.rate)

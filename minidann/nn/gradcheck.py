@@ -24,6 +24,7 @@ max-pooling away from ties.
     python -m minidann.nn.gradcheck                      every layer and loss
     python -m minidann.nn.gradcheck --layer Conv2D       one of them
     python -m minidann.nn.gradcheck --plant sign         put a bug in and see it caught
+    python -m minidann.nn.gradcheck --plain              the lesson, not its fast twins
 
 Source: Goodfellow et al., Deep Learning (2016), section 11.5.
 """
@@ -31,6 +32,8 @@ Source: Goodfellow et al., Deep Learning (2016), section 11.5.
 import argparse
 import copy
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +45,7 @@ from minidann.nn import (
     Dropout,
     Flatten,
     GradientReversal,
+    Layer,
     MaxPool2D,
     ReLU,
     Sequential,
@@ -52,14 +56,17 @@ from minidann.nn.losses import (
     class_balance,
     softmax_cross_entropy,
 )
-from minidann.runtime.arrays import array_module, to_host
+from minidann.runtime.arrays import Array, array_module, to_host
 from minidann.runtime.device import DEVICES, transfer_to
 from minidann.runtime.errors import InputError
+from minidann.runtime.twins import plain
 
 TOLERANCE = 1e-7
 
 
-def numerical_gradient(f, x, epsilon=1e-5):
+def numerical_gradient(
+    f: Callable[[np.ndarray], float], x: np.ndarray, epsilon: float = 1e-5
+) -> np.ndarray:
     """Central differences of a scalar function.
 
     Parameters
@@ -87,8 +94,14 @@ def numerical_gradient(f, x, epsilon=1e-5):
     return gradient
 
 
-def relative_error(analytic, numerical, floor=1e-8):
-    """max|a - n| / max(|a|, |n|), over the whole array; below ``floor`` both count as zero. Not finite: infinity."""
+def relative_error(
+    analytic: np.ndarray, numerical: np.ndarray, floor: float = 1e-8
+) -> float:
+    """max|a - n| / max(|a|, |n|), over the whole array.
+
+    If neither is above ``floor``, both count as zero. What is not finite is infinitely
+    wrong.
+    """
     with np.errstate(invalid="ignore"):
         difference = float(np.abs(analytic - numerical).max(initial=0))
     if not np.isfinite(difference):
@@ -101,23 +114,33 @@ def relative_error(analytic, numerical, floor=1e-8):
 
 @dataclass
 class Report:
-    """The relative error of every gradient of a layer, by name: ``"x"`` for the input, else the parameter's."""
+    """The relative error of every gradient of a layer, by name.
 
-    errors: dict
+    ``"x"`` for the input, else the parameter's name.
+    """
+
+    errors: dict[str, float]
 
     @property
-    def largest(self):
+    def largest(self) -> float:
         """The largest of the errors."""
         return max(self.errors.values())
 
-    def passed(self, tolerance=TOLERANCE):
+    def passed(self, tolerance: float = TOLERANCE) -> bool:
         """Whether every error is at most ``tolerance``."""
         return self.largest <= tolerance
 
 
 def check_layer(
-    layer, x, *, train=True, seed=0, epsilon=1e-5, input_factor=1.0, transfer=to_host
-):
+    layer: Layer,
+    x: Array,
+    *,
+    train: bool = True,
+    seed: int = 0,
+    epsilon: float = 1e-5,
+    input_factor: float = 1.0,
+    transfer: Callable[[Array], Array] = to_host,
+) -> Report:
     """Compare every gradient of a layer with central differences, in float64.
 
     The check works on copies: neither ``layer`` nor ``x`` changes. Each forward pass of
@@ -175,32 +198,45 @@ def check_layer(
     return Report(errors)
 
 
-def check_loss(loss, logits, targets, epsilon=1e-5, transfer=to_host):
-    """Compare the gradient that a loss returns with central differences, in float64: a Report with one error, ``"logits"``."""
+def check_loss(
+    loss: Callable[[Array, Array], tuple[Array, Array]],
+    logits: np.ndarray,
+    targets: np.ndarray,
+    epsilon: float = 1e-5,
+    transfer: Callable[[Array], Array] = to_host,
+) -> Report:
+    """Compare the gradient that a loss returns with central differences, in float64.
+
+    The Report has one error, ``"logits"``.
+    """
     logits, targets = np.array(logits, dtype=np.float64), transfer(targets)
     _, analytic = loss(transfer(logits), targets)
-    return Report(
-        {
-            "logits": relative_error(
-                to_host(analytic),
-                numerical_gradient(
-                    lambda z: float(loss(transfer(z), targets)[0]), logits, epsilon
-                ),
-            )
-        }
-    )
+
+    def value(z):
+        return float(loss(transfer(z), targets)[0])
+
+    numerical = numerical_gradient(value, logits, epsilon)
+    return Report({"logits": relative_error(to_host(analytic), numerical)})
 
 
-def away_from_kinks(rng, shape):
-    """Distinct numbers in [-1, 1] in random order, no two closer than a difference can bridge, none at 0."""
+def away_from_kinks(rng: np.random.Generator, shape: tuple) -> np.ndarray:
+    """Distinct numbers in [-1, 1] in random order, none at 0.
+
+    No two of them are closer than a difference can bridge.
+    """
     size = int(np.prod(shape))
     return rng.permutation(
         (np.arange(size) + 0.5) / size * 2 - 1 + 1e-3 / size
     ).reshape(shape)
 
 
-def cases(rng, transfer=to_host):
-    """(name, check) of every layer and loss in small; ``check(plant)`` runs it, through ``plant`` if one is given."""
+def cases(
+    rng: np.random.Generator, transfer: Callable[[Array], Array] = to_host
+) -> list[tuple[str, str, Callable[[Callable | None], Report]]]:
+    """(name, case, check) of every layer and loss in small.
+
+    ``check(plant)`` runs it, through ``plant`` if one is given.
+    """
 
     def layer(instance, shape, **options):
         x = away_from_kinks(rng, shape)
@@ -242,7 +278,7 @@ def cases(rng, transfer=to_host):
         ("Flatten", "", layer(Flatten(), image)),
         ("BatchNorm", "(N, C)", layer(BatchNorm(4), (6, 4))),
         ("BatchNorm", "(N, H, W, C)", layer(BatchNorm(2), image)),
-        ("BatchNorm", "two parts", layer(BatchNorm(2, domains=2), image)),
+        ("BatchNorm", "two domains", layer(BatchNorm(2, domains=2), image)),
         ("BatchNorm", "evaluation", layer(BatchNorm(4), (6, 4), train=False)),
         ("Dropout", "", layer(Dropout(0.4, rng=rng), (5, 4))),
         ("Dropout", "channels", layer(Dropout(0.4, channels=True, rng=rng), image)),
@@ -303,8 +339,11 @@ PLANTS = {
 }
 
 
-def plant_layer(bug):
-    """A function that puts the bug into a copy of a layer: every gradient it computes goes through ``bug``."""
+def plant_layer(bug: Callable) -> Callable[[Layer], Layer]:
+    """A function that puts the bug into a copy of a layer.
+
+    Every gradient that the copy computes goes through ``bug``.
+    """
 
     def plant(layer):
         layer = copy.deepcopy(layer)
@@ -321,11 +360,11 @@ def plant_layer(bug):
         )
         return layer
 
-    plant.bug = bug
+    plant.bug = bug  # type: ignore[attr-defined]
     return plant
 
 
-def plant_loss(loss, plant):
+def plant_loss(loss: Callable, plant: Callable) -> Callable:
     """The loss with the bug in its gradient."""
 
     def planted(logits, targets):
@@ -335,13 +374,16 @@ def plant_loss(loss, plant):
     return planted
 
 
-def main(argv=None):
-    """Print the table; exit status 1 if a gradient is wrong."""
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line."""
     names = list(dict.fromkeys(name for name, _, _ in cases(np.random.default_rng(0))))
+    bugs = "; ".join(f"{name}: {what}" for name, (what, _) in PLANTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m minidann.nn.gradcheck",
-        description="Compare every hand-written gradient with central differences in float64, against a random upstream gradient.",
-        epilog="Exit status: 0 if every relative error is within the tolerance, else 1 (so always 1 when a planted bug is caught).",
+        description="Compare every hand-written gradient with central differences in "
+        "float64, against a random upstream gradient.",
+        epilog="Exit status: 0 if every relative error is within the tolerance, else 1 "
+        "(so always 1 when a planted bug is caught).",
     )
     parser.add_argument(
         "--layer",
@@ -349,12 +391,16 @@ def main(argv=None):
         metavar="NAME",
         help=f"check only this one of: {', '.join(names)}",
     )
-    bugs = "; ".join(f"{name}: {what}" for name, (what, _) in PLANTS.items())
     parser.add_argument(
         "--plant",
         choices=PLANTS,
         metavar="BUG",
         help=f"put a known bug into every backward and see it caught ({bugs})",
+    )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="check the plain layers of the lesson instead of their fast twins",
     )
     parser.add_argument(
         "--tolerance",
@@ -368,36 +414,44 @@ def main(argv=None):
         default="cpu",
         help="where the layers work: cpu, gpu, or auto (default: %(default)s)",
     )
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def print_table(checks: list, plant: Callable | None, tolerance: float) -> int:
+    """Print a line for each gradient; how many are wrong."""
+    failures = 0
+    print(
+        f"{'layer or loss':<22} {'case':<34} {'gradient of':<12} "
+        f"{'largest relative error':>22}"
+    )
+    for name, case, check in checks:
+        for of, error in check(plant).errors.items():
+            wrong = error > tolerance
+            failures += wrong
+            verdict = "WRONG" if wrong else "ok"
+            print(f"{name:<22} {case:<34} {of:<12} {error:>22.1e}  {verdict}")
+    return failures
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table; exit status 1 if a gradient is wrong."""
+    args = parse(argv)
     try:
         checks = cases(np.random.default_rng(0), transfer_to(args.device))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-
+    checks = [check for check in checks if args.layer in (None, check[0])]
     plant = plant_layer(PLANTS[args.plant][1]) if args.plant else None
-    failures = 0
-    print(
-        f"{'layer or loss':<22} {'case':<34} {'gradient of':<12} {'largest relative error':>22}"
-    )
-    for name, case, check in checks:
-        if args.layer in (None, name):
-            for of, error in check(plant).errors.items():
-                wrong = error > args.tolerance
-                failures += wrong
-                print(
-                    f"{name:<22} {case:<34} {of:<12} {error:>22.1e}  {'WRONG' if wrong else 'ok'}"
-                )
+    with plain() if args.plain else nullcontext():
+        failures = print_table(checks, plant, args.tolerance)
     if args.plant:
-        print(
-            f"\nPlanted: {PLANTS[args.plant][0]}. The check {f'caught it in {failures} gradients' if failures else 'did not notice'}."
-        )
+        caught = f"caught it in {failures} gradients" if failures else "did not notice"
+        print(f"\nPlanted: {PLANTS[args.plant][0]}. The check {caught}.")
+    elif failures:
+        print(f"\n{failures} wrong gradients.")
     else:
-        print(
-            f"\n{failures} wrong gradients."
-            if failures
-            else f"\nEvery gradient agrees with its differences to {args.tolerance:g}."
-        )
+        print(f"\nEvery gradient agrees with its differences to {args.tolerance:g}.")
     return 1 if failures else 0
 
 

@@ -13,10 +13,14 @@ A stack f3(f2(f1(x))) runs forward bottom-up and, by the chain rule, backward to
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import signature
+from textwrap import indent
+from typing import Any, Self
 
 import numpy as np
 
+from minidann.runtime.arrays import Array
 from minidann.runtime.state import (
     State,
     assign,
@@ -43,39 +47,37 @@ class Layer(ABC):
         What is saved but not trained (running statistics).
     """
 
-    def __init__(self):
-        self.params, self.grads, self.state = {}, {}, {}
+    def __init__(self) -> None:
+        self.params: dict[str, Array] = {}
+        self.grads: dict[str, Array] = {}
+        self.state: dict[str, Array] = {}
 
     @abstractmethod
-    def forward(self, x, train=False):
+    def forward(self, x: Array, train: bool = False) -> Array:
         """Return y = f(x), and keep what ``backward`` will need.
 
         ``train`` matters to batch-norm and dropout.
         """
 
     @abstractmethod
-    def backward(self, dy):
-        """Return dL/dx for dy = dL/dy of the last ``forward``.
+    def backward(self, dy: Array) -> Array:
+        """Return dL/dx for dy = dL/dy, and assign every entry of ``grads``.
 
-        Every entry of ``grads`` is assigned. Neither ``x`` nor ``dy`` is changed.
+        It follows the last ``forward``. Neither ``x`` nor ``dy`` is changed.
         """
 
-    def parameter_gradients(self, dy):
-        """Assign ``grads`` only.
-
-        The first layer of a network needs no dL/dx: its input is data, which no one
-        trains.
-        """
+    def parameter_gradients(self, dy: Array) -> None:
+        """Assign ``grads`` and leave dL/dx out: the first layer's input is data."""
         self.backward(dy)
 
-    def leaves(self) -> "Iterator[Layer]":
+    def leaves(self) -> Iterator["Layer"]:
         """The layers that hold the arrays, in order: here, this one."""
         yield self
 
-    def convert(self, function: Callable) -> "Layer":
+    def convert(self, function: Callable[[Array], Array]) -> Self:
         """Replace every parameter and state array a by ``function(a)``.
 
-        Another precision, or another device.
+        So a network changes its precision or its device.
         """
         for leaf in self.leaves():
             for arrays in (leaf.params, leaf.state):
@@ -111,6 +113,18 @@ class Layer(ABC):
         for name, rng in self._generators().items():
             set_generator_state(rng, state[name])
 
+    def config(self) -> dict[str, Any]:
+        """The arguments that make such a layer, without ``rng`` and ``init``.
+
+        Numbers and texts that JSON can hold. By default those arguments of the
+        constructor that are attributes of the same name.
+        """
+        return arguments(self)
+
+    def __repr__(self) -> str:
+        shown = call_arguments(type(self), self.config())
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def _generators(self):
         return {
             name: value
@@ -131,20 +145,20 @@ class Sequential(Layer):
         The first one receives the input.
     """
 
-    def __init__(self, layers):
+    def __init__(self, layers: Iterable[Layer]):
         self.layers = list(layers)
 
-    def forward(self, x, train=False):
+    def forward(self, x: Array, train: bool = False) -> Array:
         for layer in self.layers:
             x = layer.forward(x, train)
         return x
 
-    def backward(self, dy):
+    def backward(self, dy: Array) -> Array:
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
         return dy
 
-    def parameter_gradients(self, dy):
+    def parameter_gradients(self, dy: Array) -> None:
         trained = [i for i, layer in enumerate(self.layers) if layer.params]
         if not trained:
             return
@@ -153,12 +167,21 @@ class Sequential(Layer):
             dy = layer.backward(dy)
         self.layers[first].parameter_gradients(dy)
 
-    def leaves(self) -> Iterator[Layer]:
+    def config(self) -> dict[str, Any]:
+        """Nothing: what makes a stack is its layers, and each has a ``config``."""
+        return {}
+
+    def __repr__(self) -> str:
+        lines = "".join(f"{layer!r},\n" for layer in self.layers)
+        inner = "\n" + indent(lines, "    ") if lines else ""
+        return f"{type(self).__name__}([{inner}])"
+
+    def leaves(self) -> Iterator["Layer"]:
         for layer in self.layers:
             yield from layer.leaves()
 
     def state_dict(self) -> State:
-        state = {}
+        state: State = {}
         for i, layer in enumerate(self.layers):
             state |= with_prefix(str(i), layer.state_dict())
         return state
@@ -172,9 +195,47 @@ class Sequential(Layer):
     grads = property(lambda self: self._collect("grads"))
     state = property(lambda self: self._collect("state"))
 
-    def _collect(self, kind):
+    def _collect(self, kind: str) -> dict[str, Array]:
         return {
             f"{i}.{name}": array
             for i, layer in enumerate(self.layers)
             for name, array in getattr(layer, kind).items()
         }
+
+
+def arguments(thing: Any) -> dict[str, Any]:
+    """The arguments of its constructor that are attributes of the same name.
+
+    Only numbers, texts, None, and tuples or lists of them.
+    """
+    found = {
+        name: getattr(thing, name, ...) for name in signature(type(thing)).parameters
+    }
+    return {name: value for name, value in found.items() if _is_plain(value)}
+
+
+def _is_plain(value):
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def call_arguments(cls: type, values: Mapping[str, Any]) -> list[str]:
+    """The arguments in a call of ``cls``, such as ``['3', '64', 'padding="valid"']``.
+
+    Those that have their default value are left out.
+    """
+    shown, in_order = [], True
+    for name, parameter in signature(cls).parameters.items():
+        required = parameter.default is parameter.empty
+        if name not in values:
+            in_order = in_order and not required  # those behind it need their names
+        elif required and in_order and parameter.kind is not parameter.KEYWORD_ONLY:
+            shown.append(_literal(values[name]))
+        elif required or parameter.default != values[name]:
+            shown.append(f"{name}={_literal(values[name])}")
+    return shown
+
+
+def _literal(value):
+    return f'"{value}"' if isinstance(value, str) else repr(value)

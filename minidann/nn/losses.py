@@ -5,20 +5,21 @@ Softmax cross-entropy, for one of K classes. logits z (N, K), labels t (N,) in 0
     p[n, k] = exp(z[n, k]) / sum_j exp(z[n, j])
     L = mean_n -log p[n, t[n]] = mean_n (log sum_j exp(z[n, j]) - z[n, t[n]])
 
-    dL/dz[n, k] = (p[n, k] - [k = t[n]]) / N              "what was said minus what is true"
+    dL/dz[n, k] = (p[n, k] - [k = t[n]]) / N          "what was said minus what is true"
 
 Binary cross-entropy, for yes or no. logits z, targets t in [0, 1], both (N,) or (N, 1):
 
-    p = sigmoid(z)          L = mean(-t log p - (1 - t) log(1 - p)) = mean(max(z, 0) - z t + log(1 + exp(-|z|)))
+    p = sigmoid(z)
+    L = mean(-t log p - (1 - t) log(1 - p)) = mean(max(z, 0) - z t + log(1 + exp(-|z|)))
     dL/dz = (p - t) / N
 
 Class balance, for examples whose labels are not known, but of which there are as many
 in each of K classes. logits z (N, K), p as above:
 
     pbar[k] = mean_n p[n, k]
-    L = -mean_k log(K pbar[k])                            the divergence from equal shares to pbar: 0 if all are 1/K
+    L = -mean_k log(K pbar[k])            from equal shares to pbar: 0 if all are 1/K
 
-    r[n, k] = p[n, k] / sum_m p[m, k]                     the share of n in all that is said for k
+    r[n, k] = p[n, k] / sum_m p[m, k]     the share of n in all that is said for k
     dL/dz[n, k] = (p[n, k] sum_j r[n, j] - r[n, k]) / K
 
 Taking the probabilities first and their logarithm after would overflow, or meet log 0,
@@ -34,10 +35,15 @@ semi-supervised learning* (2020), their R_A.
 import math
 
 from minidann.nn.activations import sigmoid
-from minidann.runtime.arrays import array_module
+from minidann.runtime.arrays import Array, array_module
 
 
-def softmax_cross_entropy(logits, labels, reduction="mean", weights=None):
+def softmax_cross_entropy(
+    logits: Array,
+    labels: Array,
+    reduction: str = "mean",
+    weights: Array | None = None,
+) -> tuple[Array, Array]:
     """Cross-entropy of ``softmax(logits)`` against integer labels.
 
     Parameters
@@ -63,7 +69,8 @@ def softmax_cross_entropy(logits, labels, reduction="mean", weights=None):
     """
     if logits.shape[1] < 2:
         raise ValueError(
-            "a softmax over one unit is always 1; use two units, or binary_cross_entropy for one"
+            "a softmax over one unit is always 1; use two units, or "
+            "binary_cross_entropy for one"
         )
     if len(logits) != len(labels):
         raise ValueError(
@@ -71,9 +78,8 @@ def softmax_cross_entropy(logits, labels, reduction="mean", weights=None):
         )
     xp = array_module(logits)
     rows = xp.arange(len(logits))
-    shifted = logits - logits.max(
-        axis=1, keepdims=True
-    )  # p stays the same; the largest is now 0
+    # p stays the same; the largest logit is now 0
+    shifted = logits - logits.max(axis=1, keepdims=True)
     exp = xp.exp(shifted)
     total = exp.sum(axis=1, keepdims=True)  # (N, 1)
     loss = xp.log(total[:, 0]) - shifted[rows, labels]  # (N,)
@@ -84,7 +90,9 @@ def softmax_cross_entropy(logits, labels, reduction="mean", weights=None):
     return _reduce(loss.sum(), dlogits, reduction)
 
 
-def binary_cross_entropy(logits, targets, reduction="mean"):
+def binary_cross_entropy(
+    logits: Array, targets: Array, reduction: str = "mean"
+) -> tuple[Array, Array]:
     """Cross-entropy of ``sigmoid(logits)`` against targets in [0, 1].
 
     Parameters
@@ -114,7 +122,7 @@ def binary_cross_entropy(logits, targets, reduction="mean"):
     return _reduce(loss, sigmoid(logits) - targets, reduction)
 
 
-def class_balance(logits):
+def class_balance(logits: Array) -> tuple[Array, Array]:
     """How unequal the shares of the classes are in a batch of predictions.
 
     Parameters
@@ -139,9 +147,16 @@ def class_balance(logits):
     return loss, (xp.exp(log_p) * r.sum(axis=1, keepdims=True) - r) / k
 
 
-def _reduce(loss, dlogits, reduction):
+def _reduce(loss: Array, dlogits: Array, reduction: str) -> tuple[Array, Array]:
     if reduction == "sum":
         return loss, dlogits
     if reduction != "mean":
         raise ValueError(f'reduction is {reduction!r}; it must be "mean" or "sum"')
     return loss / len(dlogits), dlogits / len(dlogits)
+
+
+def softmax(logits):
+    """p of the formulas above: (N, K), each row adds up to 1."""
+    xp = array_module(logits)
+    exp = xp.exp(logits - logits.max(axis=1, keepdims=True))
+    return exp / exp.sum(axis=1, keepdims=True)

@@ -1,13 +1,16 @@
 """Optimizers: how a gradient g changes a parameter theta.
 
-    SGD with momentum      v <- momentum v + g                    theta <- theta - mu v
+    SGD with momentum      v <- momentum v + g
+                           theta <- theta - mu v
 
     Adam                   m <- beta1 m + (1 - beta1) g           a running mean of g
                            s <- beta2 s + (1 - beta2) g^2         and of its square
+                           mhat = m / (1 - beta1^t)               at step t = 1, 2, ...
+                           shat = s / (1 - beta2^t)
                            theta <- theta - mu mhat / (sqrt(shat) + epsilon)
-                           mhat = m / (1 - beta1^t)   shat = s / (1 - beta2^t)   at step t = 1, 2, ...
 
-    L2 weight decay        g <- g + weight_decay W                for weights W, never for biases or batch-norm
+    L2 weight decay        g <- g + weight_decay W                for weights W, never
+                                                      for biases or batch-norm
 
 theta, g, v, m and s of one parameter have the same shape, and every number moves by
 itself.
@@ -30,6 +33,8 @@ from minidann.nn.layer import Layer
 from minidann.runtime.arrays import Array, array_module, to_device_of
 from minidann.runtime.state import State, assign, check_state, host_copy
 from minidann.runtime.twins import fast_twin
+
+Networks = Layer | Iterable[Layer]
 
 
 class Optimizer(ABC):
@@ -60,18 +65,14 @@ class Optimizer(ABC):
 
     memory: tuple[str, ...] = ()  # what is remembered of each parameter
 
-    def __init__(
-        self,
-        networks: Layer | Iterable[Layer],
-        learning_rate: float,
-        weight_decay: float,
-    ):
+    def __init__(self, networks: Networks, learning_rate: float, weight_decay: float):
         networks = [networks] if isinstance(networks, Layer) else networks
         self.learning_rate, self._weight_decay = learning_rate, weight_decay
         leaves = [leaf for network in networks for leaf in network.leaves()]
         self._slots = [(leaf, name) for leaf in leaves for name in leaf.params]
         self._refuse_mixed_precision()
-        self.t, self.state = 0, {}
+        self.t = 0
+        self.state: dict[str, Array] = {}
         self._allocate()
 
     def step(self) -> None:
@@ -88,7 +89,8 @@ class Optimizer(ABC):
             theta = leaf.params[name]
             if self._weight_decay and name == "W":
                 g = g + self._weight_decay * theta
-            self._update(theta, g, *(self._recall(kind, i) for kind in self.memory))
+            memory = [self._recall(f"{kind}.{i}", theta) for kind in self.memory]
+            self._update(theta, g, *memory)
 
     def state_dict(self) -> State:
         """Copies of ``t`` and of the memory, in main memory."""
@@ -117,7 +119,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _update(self, theta: Array, g: Array, *memory: Array) -> None:
-        """Change one parameter and what is remembered of it, in place, for its gradient g."""
+        """Change one parameter and its memory, in place, for its gradient g."""
 
     def _allocate(self) -> None:
         """The memory begins at zero."""
@@ -126,20 +128,19 @@ class Optimizer(ABC):
                 theta = leaf.params[name]
                 self.state[f"{kind}.{i}"] = array_module(theta).zeros_like(theta)
 
-    def _recall(self, kind: str, i: int) -> Array:
-        """The memory of parameter number i, where that lives now and in its precision."""
-        (leaf, name), key = self._slots[i], f"{kind}.{i}"
-        theta = leaf.params[name]
-        array = to_device_of(theta, self.state[key])
-        self.state[key] = array.astype(theta.dtype, copy=False)
-        return self.state[key]
+    def _recall(self, key: str, theta: Array) -> Array:
+        """What is remembered of theta, where that lives now and in its precision."""
+        array = to_device_of(theta, self.state[key]).astype(theta.dtype, copy=False)
+        self.state[key] = array
+        return array
 
     def _refuse_mixed_precision(self) -> None:
         dtypes = sorted({str(leaf.params[name].dtype) for leaf, name in self._slots})
         if len(dtypes) != 1:
+            found = ", ".join(dtypes) or "none: there are none"
             raise ValueError(
-                f"the parameters are of precision {', '.join(dtypes) or 'none: there are none'}"
-                "; give networks with some, all of one precision"
+                f"the parameters are of precision {found}; give networks with some, "
+                "all of one precision"
             )
 
     def _gradients(self) -> list:
@@ -160,7 +161,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        networks: Layer | Iterable[Layer],
+        networks: Networks,
         learning_rate: float,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
@@ -182,7 +183,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        networks: Layer | Iterable[Layer],
+        networks: Networks,
         learning_rate: float = 1e-3,
         beta1: float = 0.9,
         beta2: float = 0.999,
@@ -197,14 +198,14 @@ class Adam(Optimizer):
         square += (1 - self.beta2) * (g * g - square)
         mean_hat = mean / (1 - self.beta1**self.t)
         square_hat = square / (1 - self.beta2**self.t)
-        root = array_module(theta).sqrt(square_hat)
-        theta -= self.learning_rate * mean_hat / (root + self.epsilon)
+        xp = array_module(theta)
+        theta -= self.learning_rate * mean_hat / (xp.sqrt(square_hat) + self.epsilon)
 
 
 class WeightAverage:
-    """The mean of the weights over many steps, which stands still where the last step's weights still swing.
+    """The mean of the weights over many steps: it stands still where they still swing.
 
-    theta_bar <- theta_bar + (theta - theta_bar) / k       at the k-th call of ``update``
+    theta_bar <- theta_bar + (theta - theta_bar) / k       at the k-th ``update``
 
     Make it when the networks are where they will be trained, as the optimizer.
 

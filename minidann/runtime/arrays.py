@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 
+# The type hint of an array of numpy or cupy: no type stands for both. What is a numpy array
+# wherever the code runs is an np.ndarray.
 Array = Any
-"""The type hint of an array that numpy or cupy may own: no type stands for both.
-
-What is a numpy array wherever the code runs is an ``np.ndarray``.
-"""
 
 
 def array_module(x):

@@ -45,7 +45,8 @@ def plain() -> Iterator[None]:
 
 def fast_twin(cls: C) -> C:
     """Let the methods of a class run as those of its namesake in :mod:`minidann.fast`."""
-    cls._twin = None  # of an instance: what its last ``forward`` or ``step`` chose
+    # of an instance: what its last ``forward`` or ``step`` chose
+    cls._twin = None  # type: ignore[attr-defined]
     for name in CHOOSING:
         if hasattr(cls, name):
             setattr(cls, name, _choosing(cls, name, getattr(cls, name)))

@@ -23,7 +23,7 @@ def covered(n, height=20, width=30, **how):
 
 
 def ramp(n, height=9, width=11):
-    """Images whose two channels tell the row and the column of each pixel: what is sampled of them tells where."""
+    """Images whose two channels are the row and column of a pixel: a sample tells where it is."""
     return np.broadcast_to(
         np.stack(np.mgrid[:height, :width], axis=-1).astype(np.float32), (n, height, width, 2)
     )

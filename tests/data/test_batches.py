@@ -18,7 +18,10 @@ sizes = st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(1
 
 
 def order(place, n, size, seed, epochs, later=None):
-    """The first ``epochs`` epochs of rows of a data set that lives on the device; or of one that goes there batch by batch, by ``later``."""
+    """The first ``epochs`` epochs of rows of a data set.
+
+    It lives on the device, or goes there batch by batch, by ``later``.
+    """
     rows = Batches(place(np.arange(n)), size=size, rng=np.random.default_rng(seed), transfer=later)
     batches = [x for (x,) in islice(rows, -(-epochs * n // size))]
     assert {type(x) for x in batches} == {type((later or place)(np.arange(n)))} and {

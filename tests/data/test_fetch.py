@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine: whole, broken off, resumed, damaged, refused, two at once, killed."""
+"""Downloads from a local server: whole, broken off, resumed, damaged, refused, two at once."""
 
 import errno
 import gzip
@@ -30,7 +30,7 @@ CUT = 5000  # bytes that a broken transfer gives of the training images
 
 
 class Site(ThreadingHTTPServer):
-    """A server whose every address answers as ``answers[path]``, a function of the handler, says; 404 elsewhere."""
+    """A server: ``answers[path]``, a function of the handler, answers for an address; else 404."""
 
     daemon_threads = True
 
@@ -144,7 +144,7 @@ def site():
 
 @pytest.fixture
 def small(site, monkeypatch, no_data):
-    """A small MNIST on the server, at /a and /b, with its true hashes: ``dataset`` and the ``bodies`` of its files."""
+    """A small MNIST on the server, at /a and /b, with its hashes: ``dataset`` and ``bodies``."""
     monkeypatch.delenv("MINIDANN_VERIFY")
     bodies = {name: gzip.compress(content) for name, content in contents().items()}
     files = {}
@@ -257,13 +257,16 @@ BAD_MIRRORS = {
 
 @pytest.fixture(params=BAD_MIRRORS)
 def bad_mirror(request, small, site, monkeypatch):
-    """The first address of the training images is of no use: how it answers, and what is said of it."""
+    """The first address of the training images is of no use: how it answers, and the message."""
     answer, words = BAD_MIRRORS[request.param]
     if answer in (cut, cut_chunks):
         answer = partial(answer, body=small.bodies[IMAGES])
     if request.param in ("5 GiB announced", "length is no number"):
         length = 5 << 30 if request.param.startswith("5") else "many"
-        answer = lambda handler: handler.start(200, Content_Length=length)
+
+        def answer(handler):
+            return handler.start(200, Content_Length=length)
+
     if request.param == "silent":
         monkeypatch.setattr(fetch, "TIMEOUT", 0.2)
     if request.param == "endless":
@@ -352,7 +355,7 @@ def test_a_partial_file_is_resumed(small, site, tmp_path, mark, value):
 
 
 def test_a_partial_file_is_resumed_where_it_is_from(small, site, tmp_path):
-    """The first mirror was out of order and the second broke off: the second is asked first for the rest."""
+    """The first mirror failed and the second broke off: the second is asked first for the rest."""
     site.answers |= {
         f"/a/{IMAGES}": hang_up,
         f"/b/{IMAGES}": partial(cut, body=small.bodies[IMAGES]),

@@ -31,7 +31,10 @@ def plain(label, font):
 
 
 def reference(digit, path, box):
-    """A digit as Pillow draws it, stretched to a box (left, top, right, bottom) of a 32x32 picture of 0..1."""
+    """A digit as Pillow draws it, in a 32x32 picture of 0..1.
+
+    It is stretched to a box (left, top, right, bottom).
+    """
     glyph = Image.new("L", (300, 300))
     ImageDraw.Draw(glyph).text((100, 100), str(digit), 255, ImageFont.truetype(path, 100))
     glyph = glyph.crop(glyph.getbbox())
@@ -42,7 +45,7 @@ def reference(digit, path, box):
 
 @pytest.mark.parametrize("font", range(len(FONTS)), ids=FONTS)
 def test_labelled_digit_is_in_the_middle(font):
-    """Drawn plain, the ink is Pillow's glyph of the label, and more like it than like any other digit's."""
+    """Drawn plain, the ink is more like Pillow's glyph of the label than that of another digit."""
     overlaps = np.zeros((10, 10))
     for label in range(10):
         number, ink = ink_of(plain(label, font))
@@ -60,7 +63,7 @@ def test_labelled_digit_is_in_the_middle(font):
 
 
 def test_labelled_digit_stays_near_the_middle():
-    """With everything varied, the middle of the labelled digit's ink is never far from the image's."""
+    """With everything varied, the labelled digit's ink is never far from the image's middle."""
     chance = throw(np.random.default_rng(0), 500)
     chance["length"][:] = 0
     _, ink = ink_of(chance)

@@ -1,4 +1,4 @@
-"""idx files, whole and damaged in every way that a download can be; and MNIST itself where it is at hand."""
+"""idx files, whole and damaged as a download can be; and MNIST itself where it is at hand."""
 
 import gzip
 import os

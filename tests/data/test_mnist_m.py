@@ -187,7 +187,7 @@ GOLDEN_PAIR = {  # of source and target of `pair_of`, binarised or not
 
 
 def made_up(n):
-    """uint8 (n, 28, 28) of strokes in 1..255 on 0, by integers alone, so that no library's rounding enters."""
+    """uint8 (n, 28, 28) of strokes in 1..255 on 0, by integers alone: no library rounds them."""
     i, j, k = np.ogrid[:28, :28, :n]
     values = (i * i * 7 + j * j * 11 + i * j * (k % 5 + 1) + 13 * k) % 511
     return np.ascontiguousarray(
@@ -228,7 +228,7 @@ def test_a_seeded_pair_of_64_digits_never_changes(binarize):
 
 @pytest.fixture
 def sources(no_data, tmp_path, monkeypatch):
-    """A data folder with MNIST of 5 and 3 digits and an archive of 3 photographs, and how often the pair was made of them."""
+    """A data folder with MNIST of 5 and 3 digits and an archive of 3 photographs."""
     monkeypatch.setenv("MINIDANN_VERIFY", "0")
     monkeypatch.setattr(photographs, "TRAIN_PHOTOGRAPHS", 3)
     (tmp_path / "mnist").mkdir()

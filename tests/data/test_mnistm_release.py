@@ -1,4 +1,4 @@
-"""MNIST-M as its authors published it: images in the order of their labels, and any damage named."""
+"""MNIST-M as its authors published it: images in the order of their labels, damage named."""
 
 import io
 import shutil
@@ -18,7 +18,7 @@ def release_images(n):
 
 @pytest.fixture
 def release(no_data, tmp_path):
-    """A data folder with a small release: 200 training and 3 test images, named in another order than listed."""
+    """A data folder with a release of 200 + 3 images, named in another order than listed."""
     for split, n in (("train", 200), ("test", 3)):
         folder = tmp_path / "mnist_m" / f"mnist_m_{split}"
         folder.mkdir(parents=True)

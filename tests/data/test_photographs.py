@@ -1,4 +1,4 @@
-"""Photographs: the archive of BSDS500 and your own, in order, verified, decoded as what they are."""
+"""Photographs: the archive of BSDS500 and your own, in order, verified, of known formats alone."""
 
 import hashlib
 import io
@@ -37,7 +37,7 @@ def photograph(level, mode="RGB"):
 
 @pytest.fixture
 def three(no_data, tmp_path, monkeypatch):
-    """Members of a small archive in the real layout, where three photographs are all there should be."""
+    """Members of a small archive in the real layout, which should hold three photographs."""
     monkeypatch.setattr(photographs, "TRAIN_PHOTOGRAPHS", 3)
     train = photographs.TRAIN_FOLDER
     return [
@@ -141,7 +141,10 @@ def test_a_damaged_photograph_names_the_archive(three, tmp_path, content):
 
 @pytest.mark.parametrize("format", ["EPS", "GIF", "TIFF", "BMP"])
 def test_what_only_calls_itself_a_jpg_is_not_decoded(three, tmp_path, monkeypatch, format):
-    """An EPS would make Pillow start Ghostscript: a downloaded archive must not choose which program reads it."""
+    """An EPS would make Pillow start Ghostscript.
+
+    A downloaded archive must not choose which program reads it.
+    """
     other = io.BytesIO()
     photograph(30).save(other, format)
     archive(
@@ -340,3 +343,16 @@ def test_what_is_no_folder_or_archive_is_refused(tmp_path, name):
     (tmp_path / "own.rar").write_bytes(b"Rar!")
     with pytest.raises(InputError, match=name):
         load_backgrounds(path=tmp_path / name)
+
+
+def test_an_image_whose_camera_notes_are_damaged_is_read_all_the_same(monkeypatch):
+    """Pillow raises nearly anything there."""
+
+    def damaged(image):
+        raise TypeError("bad operand type for abs(): 'str'")
+
+    file = io.BytesIO()
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(file, "PNG")
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", damaged)
+    image = photographs.decode(file.getvalue(), "image", convert=photographs.as_shown)
+    assert image.shape == (2, 3, 3) and (image == (1, 2, 3)).all()

@@ -1,4 +1,4 @@
-"""SVHN: MATLAB 5 files as they are published, made by SciPy, and whatever else may lie under their names."""
+"""SVHN: MATLAB 5 files as published, made by SciPy, and other files that bear their names."""
 
 import os
 import struct
@@ -80,7 +80,10 @@ def test_labels_may_be_of_any_type_that_holds_whole_numbers(folder, tmp_path, dt
 
 
 def big_endian():
-    """The bytes of a plain file as a big-endian machine writes it; its labels are doubles that MATLAB stored as int16."""
+    """The bytes of a plain file as a big-endian machine writes it.
+
+    Its labels are doubles that MATLAB stored as int16.
+    """
 
     def element(kind, content):
         return struct.pack(">2I", kind, len(content)) + content + bytes(-len(content) % 8)
@@ -247,7 +250,10 @@ def test_a_damaged_file_is_named(folder, damage):
 
 @pytest.mark.parametrize("folder", [True], indirect=True)
 def test_no_flipped_bit_under_the_compression_passes_unseen(folder):
-    """zlib's checksum finds it, wherever it is. Plain files have none: in them a wrong pixel cannot be told from a right one."""
+    """zlib's checksum finds it, wherever it is.
+
+    Plain files have none: in them a wrong pixel cannot be told from a right one.
+    """
     content = (folder / "svhn" / "train_32x32.mat").read_bytes()
     whole = load_svhn(folder)
     for place in np.random.default_rng(0).integers(128, len(content), 150):

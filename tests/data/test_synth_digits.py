@@ -112,7 +112,10 @@ def test_brightness_is_that_of_photographs(drawn):
 
 
 def test_labels_can_be_learnt(drawn):
-    """Ridge regression on edge directions, which do not mind light on dark or dark on light; chance is 0.1."""
+    """Ridge regression on edge directions, the same for light on dark and dark on light.
+
+    Chance is 0.1.
+    """
     images, labels = make_synth_digits(3500)
     down, right = np.gradient(images @ LUMA, axis=(1, 2))
     angle = 2 * np.arctan2(down, right)

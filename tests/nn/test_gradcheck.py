@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from strict_cupy import meter
 
-from minidann.nn import BatchNorm, Dense, Dropout, ReLU, Sequential, gradcheck
+from minidann.nn import BatchNorm, Dense, Dropout, ReLU, Sequential, conv, gradcheck
 from minidann.nn.losses import softmax_cross_entropy
 from minidann.runtime import device
 from minidann.runtime.arrays import to_host
@@ -17,7 +17,7 @@ on_the_stand_in = pytest.mark.parametrize("place", ["stand-in"], indirect=True)
 
 @pytest.fixture
 def on(place, monkeypatch):
-    """What tells the program to work at ``place``: for a GPU, as if nothing were missing on this machine."""
+    """The options that let the program work at ``place``: as if this machine lacked no GPU."""
     monkeypatch.setattr(device, "why_no_gpu", lambda: "")
     return ["--device", "cpu" if place is to_host else "gpu"]
 
@@ -33,7 +33,7 @@ def test_differences_of_a_polynomial_are_its_derivative():
 
 @pytest.mark.parametrize("i", range(len(CASES)), ids=CASES)
 @pytest.mark.parametrize("bug", ["sign", "zero"])
-def test_a_planted_bug_is_caught_in_every_gradient(place, i, bug):
+def test_a_planted_bug_is_caught_in_every_gradient(place, way, i, bug):
     _, _, check = gradcheck.cases(np.random.default_rng(0), place)[i]
     assert check(None).passed()
     plant = gradcheck.plant_layer(gradcheck.PLANTS[bug][1])
@@ -50,6 +50,13 @@ def test_the_program_passes_every_layer(on, capsys):
     assert gradcheck.main(on) == 0
     out = capsys.readouterr().out
     assert "WRONG" not in out and all(case.split()[0] in out for case in CASES)
+
+
+@pytest.mark.parametrize("arguments, plain", [([], False), (["--plain"], True)])
+def test_the_program_checks_the_lesson_if_asked_to(monkeypatch, arguments, plain):
+    """A bug in the lesson alone is seen by --plain alone."""
+    monkeypatch.setattr(conv, "col2im", lambda columns, shape, *_: np.zeros(shape))
+    assert gradcheck.main(["--layer", "Conv2D", *arguments]) == (1 if plain else 0)
 
 
 def test_the_tolerance_decides(on):

@@ -72,6 +72,11 @@ def concatenate(tup, axis=0, out=None, *, dtype=None, casting="same_kind"):
 
 
 @offered
+def stack(tup, axis=0, out=None, *, dtype=None, casting="same_kind"):
+    return result(np.stack(list(map(array_of, tup)), axis, dtype=dtype, casting=casting), out)
+
+
+@offered
 def where(condition, x, y):
     return result(np.where(array_of(condition), operand(x), operand(y)))
 
