@@ -167,16 +167,6 @@ def test_what_is_no_image_is_refused(image):
         partial(ImagePreparation(6, MEAN).fit_image)(image)
 
 
-# --- stored images
-
-
-@pytest.fixture
-def photographs():
-    x = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
-    x[..., 1] //= 3
-    return x
-
-
 @pytest.mark.parametrize("mean", ["joint", "domain"])
 def test_the_mean_of_both_training_sets_or_of_each_is_subtracted(mean):
     source, target = as_pair(*load_digits_pair(), mean=mean)
@@ -189,27 +179,18 @@ def test_the_mean_of_both_training_sets_or_of_each_is_subtracted(mean):
         np.testing.assert_allclose(np.ptp(x, axis=(0, 1, 2)), 1, atol=1e-6)
 
 
-def test_each_image_gets_its_own_mean_and_variance_taken_away(photographs, place):
-    y = to_host(standardize(place(photographs)))
+def test_each_image_gets_its_own_mean_and_variance_taken_away(place):
+    x = images(6, 5, 4)
+    x[..., 1] //= 3
+    y = to_host(standardize(place(x)))
     assert y.dtype == np.float32
     np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=1e-6)
     np.testing.assert_allclose(y.var(axis=(1, 2, 3)), 1, rtol=1e-3)
     np.testing.assert_allclose(
-        y.std(axis=(1, 2)) / photographs.std(axis=(1, 2)),
-        np.repeat(1 / np.sqrt(photographs.var(axis=(1, 2)).mean(axis=1))[:, None], 3, axis=1),
+        y.std(axis=(1, 2)) / x.std(axis=(1, 2)),
+        np.repeat(1 / np.sqrt(x.var(axis=(1, 2)).mean(axis=1))[:, None], 3, axis=1),
         rtol=1e-3,
     )
-    brighter, empty = 40 + photographs // 2, np.zeros_like(photographs)
+    brighter, empty = 40 + x // 2, np.zeros_like(x)
     np.testing.assert_allclose(standardize(brighter), y, atol=0.03)  # but for rounding
     assert not standardize(empty).any()
-
-
-def test_images_without_a_mean_are_prepared_by_their_own(photographs, place):
-    mean = np.array([100.0, 50.0, 20.0], np.float32)
-    np.testing.assert_array_equal(
-        to_host(preparation(mean, place)(photographs)),
-        to_host(normalize(place(photographs), place(mean))),
-    )
-    np.testing.assert_array_equal(
-        to_host(preparation(None, place)(photographs)), to_host(standardize(place(photographs)))
-    )
