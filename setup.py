@@ -1,4 +1,8 @@
-"""Installs minidann: ``pip install -e .``; GPU: ``.[cuda12]`` or ``.[cuda13]``, to develop ``.[test]``, ``.[contract]``, ``.[benchmark]``, ``.[docs]``."""
+"""Installs minidann: ``pip install -e .``
+
+For a GPU ``.[cuda12]`` or ``.[cuda13]``; to develop ``.[test]``, ``.[check]``, ``.[contract]``,
+``.[benchmark]`` and ``.[docs]``. Tools are configured in pyproject.toml.
+"""
 
 import re
 from pathlib import Path
@@ -6,25 +10,26 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
-version = re.search(r'__version__ = "(.+)"', (here / "minidann" / "__init__.py").read_text()).group(
-    1
-)
+package = (here / "minidann" / "__init__.py").read_text()
+version = re.search(r'__version__ = "(.+)"', package).group(1)
 
 setup(
     name="minidann",
     version=version,
-    description="Domain-adversarial training of neural networks, every derivative written by hand in NumPy",
+    description="Domain-adversarial training of neural networks, "
+    "every derivative written by hand in NumPy",
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["minidann", "minidann.*"]),
+    package_data={"minidann": ["py.typed"]},
     python_requires=">=3.11",
-    # scikit-learn brings scipy, joblib and threadpoolctl, matplotlib brings Pillow: all are used
-    # and named for it
+    # All that the package imports is named, also what scikit-learn (scipy, joblib, threadpoolctl)
+    # and matplotlib (pillow) bring. The lowest versions work together: .ci/run tries them.
     install_requires=[
         "numpy>=2.0",
         "scikit-learn>=1.5",
-        "scipy>=1.12",
+        "scipy>=1.13",
         "joblib>=1.4",
         "threadpoolctl>=3.5",
         "matplotlib>=3.9",
@@ -33,6 +38,8 @@ setup(
     ],
     extras_require={
         "test": ["pytest>=8", "hypothesis>=6.100"],
+        # pinned: another version of these formats or judges the same code differently
+        "check": ["ruff==0.17.6", "mypy==2.4.1"],
         # ctk: the libraries of CUDA that CuPy calls (cuBLAS, NVRTC ...), so that the driver is all
         # that a machine must have
         "cuda12": ["cupy-cuda12x[ctk]>=14.0"],

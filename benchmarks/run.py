@@ -22,10 +22,10 @@ import time
 from typing import Any
 
 import numpy as np
+from minidann.adaptation import preparation
 from threadpoolctl import threadpool_limits
 
 from benchmarks import turns
-from minidann.adaptation import preparation
 from minidann.data import Batches, as_pair, load_backgrounds, load_mnist, mnistm_pair
 from minidann.data.mnist_m import plain
 from minidann.data.pairs import Domain

@@ -1,4 +1,6 @@
-"""DANN on one sheet of A3: every equation beside its line of code. ``python docs/poster.py`` writes docs/img/poster.pdf and poster.png.
+"""DANN on one sheet of A3: every equation beside its line of code.
+
+``python docs/poster.py`` writes docs/img/poster.pdf and poster.png.
 
 What stands on the sheet is declared here as data: a ``Pair`` is an equation and the lines that
 compute it, a line is named by an object and by the words it begins with, and ``inspect`` reads it
@@ -120,13 +122,15 @@ STEP = (
         (
             pair(
                 PLAIN,
-                r"$E = L_y - \lambda\,L_d \qquad \mathrm{min}_{\theta_f,\,\theta_y}\ \mathrm{max}_{\theta_d}\ E$",
+                r"$E = L_y - \lambda\,L_d \qquad "
+                r"\mathrm{min}_{\theta_f,\,\theta_y}\ \mathrm{max}_{\theta_d}\ E$",
                 (DANN.compute_gradients, "L_y, df_label ="),
                 (DANN.compute_gradients, "L_d, df ="),
             ),
             pair(
                 BACKWARD,
-                r"$\partial E/\partial f = \partial L_y/\partial f - \lambda\,\partial L_d/\partial f$",
+                r"$\partial E/\partial f = \partial L_y/\partial f"
+                r" - \lambda\,\partial L_d/\partial f$",
                 (DANN.compute_gradients, "df[:n] +="),
             ),
         ),
@@ -141,12 +145,14 @@ STEP = (
             ),
             pair(
                 BACKWARD,
-                r"$\theta_d \leftarrow \theta_d - \mu\ \partial L_d/\partial\theta_d$      weight 1, not $\lambda$",
+                r"$\theta_d \leftarrow \theta_d - \mu\ \partial L_d/\partial\theta_d$"
+                r"      weight 1, not $\lambda$",
                 (DANN._domain_loss, "return"),
             ),
             pair(
                 BACKWARD,
-                r"$\theta_f \leftarrow \theta_f - \mu\,(\partial L_y/\partial\theta_f - \lambda\,\partial L_d/\partial\theta_f)$",
+                r"$\theta_f \leftarrow \theta_f - \mu\,(\partial L_y/\partial\theta_f"
+                r" - \lambda\,\partial L_d/\partial\theta_f)$",
                 (DANN.compute_gradients, "self.features.parameter_gradients"),
             ),
             pair(PLAIN, "all three at once, by one optimizer", (fit, "optimizer.step()")),
@@ -296,7 +302,8 @@ LAYERS = (
             pair(BACKWARD, r"$d\hat x = \gamma\,dy$", (BatchNorm.backward, "dx = dxhat =")),
             pair(
                 BACKWARD,
-                r"$dx = (d\hat x - \mathrm{mean}\,d\hat x - \hat x\,\mathrm{mean}(d\hat x\,\hat x))\,/\,\sigma$",
+                r"$dx = (d\hat x - \mathrm{mean}\,d\hat x"
+                r" - \hat x\,\mathrm{mean}(d\hat x\,\hat x))\,/\,\sigma$",
                 (BatchNorm.backward, "dx = dxhat - mean"),
                 (BatchNorm.backward, "return"),
             ),
@@ -371,15 +378,18 @@ TRAINING = (
 SECTIONS = {
     "One step": (
         STEP,
-        r"$\mathcal{R}$ stands in front of the domain head, so the update of $\theta_f$ is plain backpropagation.",
+        r"$\mathcal{R}$ stands in front of the domain head, "
+        r"so the update of $\theta_f$ is plain backpropagation.",
     ),
     "Every layer": (
         LAYERS,
-        r"$dy$ is $\partial L/\partial y$, the gradient from above; $dx$ is the one handed on. $z$: logits, $t$: what is true.",
+        r"$dy$ is $\partial L/\partial y$, the gradient from above; $dx$ is the one handed on. "
+        r"$z$: logits, $t$: what is true.",
     ),
     "Schedules and optimizers": (
         TRAINING,
-        r"$p$: progress, 0 to 1. $g$: gradient of a parameter $\theta$. In the code $v$ is the velocity, $m$ the mean and $s$ the square.",
+        r"$p$: progress, 0 to 1. $g$: gradient of a parameter $\theta$. "
+        r"In the code $v$ is the velocity, $m$ the mean and $s$ the square.",
     ),
 }
 
@@ -387,7 +397,10 @@ SHOWN = ("label only", "DANN deep, annealed")  # regimes of Blobs
 
 
 def read(line):
-    """The line as it stands in the source, without its indentation. ValueError if none or several start so."""
+    """The line as it stands in the source, without its indentation.
+
+    Raises ValueError if no line, or several, start so.
+    """
     found = [
         text.strip()
         for text in inspect.getsource(line.of).splitlines()
@@ -413,7 +426,11 @@ def all_pairs():
 
 
 def records():
-    """The target accuracies of docs/results: (recipe, method, seeds' values) for MNIST to MNIST-M, regime -> draws' values for Blobs."""
+    """The target accuracies of docs/results.
+
+    (recipe, method, values of the seeds) for MNIST to MNIST-M; regime -> values of the draws for
+    Blobs.
+    """
     digits, points = {}, {}
     for name in (
         "mnistm.json",
@@ -437,7 +454,7 @@ def records():
 
 
 def digest():
-    """A fingerprint of what the sheet says: its equations, its lines of code, the figures of the records."""
+    """A fingerprint of what the sheet says: equations, lines of code, figures of the records."""
     content = [
         [pair.formula, [(source_file(line), read(line)) for line in pair.lines]]
         for pair in all_pairs()
@@ -568,7 +585,10 @@ def box(page, x, y, text, under="", width=0.8, face="white", ink=INK):
 
 
 def draw_graph(page, y):
-    """The computational graph: forward solid, backward dashed, the sign turned at the reversal. ``y`` is its middle."""
+    """The computational graph: forward solid, backward dashed, the sign turned at the reversal.
+
+    ``y`` is its middle.
+    """
     top, bottom, up = y + 0.58, y - 0.58, 0.075
     at = {"f": 4.4, "y": 7.4, "R": 6.2, "d": 8.7, "L": 10.85}
     for name, dy, known in (
@@ -637,7 +657,10 @@ def draw_schedules(axis):
 
 
 def blobs_features(steps):
-    """Two draws of points, and the features after ``steps`` steps: title -> (x of the source, x of the target), and the classes of both."""
+    """Two draws of points, and the features after ``steps`` steps.
+
+    Title -> (x of the source, x of the target), and the classes of both.
+    """
     source, target = make_blobs_pair(seed=0)
     shown = {"the data": (source.x, target.x)}
     for title in SHOWN:
@@ -649,7 +672,7 @@ def blobs_features(steps):
 
 
 def draw_points(axis, points, classes):
-    """Domains by colour and marker, classes filled and hollow, as in all figures of minidann; every third point."""
+    """Domains by colour and marker, classes filled and hollow; every third point."""
     for (colour, marker), x, y in zip(DOMAINS.values(), points, classes):
         x, y = x[::3], y[::3]
         for label, face in enumerate(("none", colour)):
@@ -665,7 +688,7 @@ def number(value):
 
 
 def draw_digits(axis, groups):
-    """Target accuracies: a row for each method of each recipe, a dot for each seed, the mean beside it."""
+    """Target accuracies: a row for each method of each recipe, a dot for each seed, the mean."""
     for row, (_, method, values) in enumerate(groups):
         axis.plot(
             values, [row] * len(values), "^", color=ORANGE, ms=5.5, alpha=0.65, mew=0, clip_on=False
@@ -723,7 +746,10 @@ def poster(steps=10_000):
     page.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
     page.axis("off")
     page.text(LEFT, HEIGHT - 0.76, "DANN on one sheet", size=34, weight="bold", va="baseline")
-    idea = "Learn features that tell the classes apart but not the domains: one layer turns the sign of the gradient that the domain head sends back."
+    idea = (
+        "Learn features that tell the classes apart but not the domains: "
+        "one layer turns the sign of the gradient that the domain head sends back."
+    )
     page.text(LEFT, HEIGHT - 1.06, idea, size=12.5, va="baseline")
     page.text(
         RIGHT,
@@ -741,7 +767,8 @@ def poster(steps=10_000):
         HEIGHT - 1.47,
         1,
         "The graph",
-        r"Backward, $\mathcal{R}$ turns the sign, and at $f$ the gradients of both heads are added.",
+        r"Backward, $\mathcal{R}$ turns the sign, "
+        r"and at $f$ the gradients of both heads are added.",
     )
     draw_graph(page, y - 0.86)
     y -= 2.12
@@ -755,13 +782,15 @@ def poster(steps=10_000):
         y,
         5,
         "What comes out of it",
-        "Accuracies on the target: means of all draws (Blobs, one is shown) and of all seeds (MNIST-M, a triangle each).",
+        "Accuracies on the target: means of all draws (Blobs, one is shown) "
+        "and of all seeds (MNIST-M, a triangle each).",
     )
     draw_results(figure, page, y - 0.1, steps)
     page.text(
         LEFT,
         0.24,
-        "minidann. Notation and method: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59), 2016.",
+        "minidann. Notation and method: Ganin et al., "
+        "Domain-Adversarial Training of Neural Networks, JMLR 17(59), 2016.",
         size=SMALL,
         color=GREY,
     )

@@ -172,7 +172,7 @@ ROOT = Path(__file__).parents[1]
 OWN = ("tests/strict_cupy/", "tests/test_strict_cupy.py", "tests/test_cupy_contract.py")
 # operators call these, so nothing needs to call them by name
 BEHIND_OPERATORS = {"absolute", "add", "bitwise_and", "bitwise_xor", "divide", "equal", "greater"}
-BEHIND_OPERATORS |= {"less", "matmul", "multiply", "negative", "not_equal", "subtract"}
+BEHIND_OPERATORS |= {"less", "matmul", "multiply", "negative", "not_equal", "power", "subtract"}
 
 
 def users():
@@ -357,6 +357,8 @@ LAUNCHES = {
     "reduction": (1, lambda x: x.mean(axis=0)),
     "matmul": (1, lambda x: x @ x.T),
     "concatenate": (2, lambda x: cupy.concatenate([x, x])),
+    "stack": (2, lambda x: cupy.stack([x, x])),
+    "power": (1, lambda x: x**2),
     "concatenate nine": (1, lambda x: cupy.concatenate([x] * 9)),
     "copy": (1, lambda x: x.copy()),
     "deepcopy": (1, lambda x: copy.deepcopy(x)),

@@ -92,7 +92,7 @@ np.testing.assert_allclose(layer.forward(x), y)
 
 
 def draw_grid(axis, values, left, top, colour="white", marked=(), mark=ORANGE, size=14):
-    """A table of numbers with its top left corner at (left, top); ``marked`` cells have colour ``mark``."""
+    """A table of numbers, its top left corner at (left, top), ``marked`` cells in ``mark``."""
     for (row, column), value in np.ndenumerate(values):
         face = mark if (row, column) in marked else colour
         box = (left + column, top - row - 1)
@@ -510,7 +510,7 @@ def seconds(function):
 
 
 def shares(functions, reference, rounds=15):
-    """Time of each function, that of number ``reference`` in the same round being 1; the median round."""
+    """Times of the functions over that of number ``reference`` in the same round: medians."""
     times = np.array([[seconds(function) for function in functions] for _ in range(rounds)])
     return np.median(times / times[:, [reference]], axis=0)
 

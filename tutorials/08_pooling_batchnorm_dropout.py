@@ -798,8 +798,9 @@ plt.show()
 #
 # *Exercise.* Do it on paper, then write the three numbers down.
 #
-# (a) ``BatchNorm(1, domains=2)`` receives four examples in training: source 1 and 3, target 10 and 14. The
-# gradient that arrives is ``dy = (1, 0, 0, 0)``. What is the largest :math:`|dx|`, to two decimals?
+# (a) ``BatchNorm(1, domains=2)`` receives four examples in training: source 1 and 3, target 10 and
+# 14. The gradient that arrives is ``dy = (1, 0, 0, 0)``. What is the largest :math:`|dx|`, to two
+# decimals?
 #
 # (b) ``MaxPool2D(3, stride=1)`` receives an image of 5 x 5 pixels that are all 0, but for a 1 in
 # row 2, column 1 (counted from 0). Every :math:`dy` is 1. What reaches that pixel?

@@ -1,6 +1,6 @@
 """The shape of house numbers: which digits there are, and where each pixel of an image looks.
 
-With the distance field d of a digit (:mod:`minidann.data.fonts`) all of the shape is arithmetic:
+With the distance field d of a digit (``minidann.data.fonts``) all of the shape is arithmetic:
 
     ink        where d + weight > 0                 a bolder or finer stroke
     outline    where d + weight + width > 0         a rim around it

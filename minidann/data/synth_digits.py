@@ -6,8 +6,8 @@ and stroke colors, and the amount of blur". So do we, with the fonts that come w
 image is a square of a street: a number of one to three digits, cut so that the *labelled* digit is
 in the middle and its neighbours reach in from the sides.
 
-:mod:`minidann.data.fonts` makes distance fields of the digits, :mod:`minidann.data.house_numbers`
-puts them into the image, and :mod:`minidann.data.house_paint` paints it, back to front.
+``minidann.data.fonts`` makes distance fields of the digits, ``minidann.data.house_numbers`` puts
+them into the image, and ``minidann.data.house_paint`` paints it, back to front.
 """
 
 from collections.abc import Sequence

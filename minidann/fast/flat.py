@@ -1,14 +1,17 @@
 """The optimizers on one flat vector.
 
-The lesson takes a handful of operations for each parameter, and a network has a few dozen of these,
-most of them small: each operation costs a microsecond before it touches a number. Here all
-parameters are laid end to end in one vector theta, of which the layers then hold views, and so is
-what the optimizer remembers, of which ``state`` holds views. The gradients of the small parameters
+The lesson takes a handful of operations for each parameter. A network has a few dozen of these,
+most of them small, and each operation costs a microsecond before it touches a number. Here all
+parameters are laid end to end in one vector theta, of which the layers then hold views. So is what
+the optimizer remembers, of which its ``state`` holds views. The gradients of the small parameters
 are laid end to end too; a large one is used as it lies. A step is then a few operations however
 many layers there are, done block by block, so that a block stays in the processor's cache from the
-first operation to the last; threads share the blocks. On a GPU a step is one kernel.
+first operation to the last. Threads share the blocks. On a GPU a step is one kernel.
 
-MEASURED
+Measured on one core, a step of Adam, beside the lesson:
+
+    Blobs' network, 8 small parameters          .011 ms      lesson .061
+    the large network, 41 million numbers       70           lesson 166
 """
 
 from collections.abc import Callable
@@ -67,7 +70,10 @@ def momentum_update(theta, v, g, mu, momentum):
 
 @fused
 def adam_update(theta, m, s, g, mu, gain1, gain2, square_share, epsilon):
-    """Adam's formula, with 1 - beta as a gain and mu already divided by the share of mhat; changes theta, m and s."""
+    """Adam's formula, with 1 - beta as a gain; changes theta, m and s.
+
+    mu is already divided by the share of mhat.
+    """
     m += gain1 * (g - m)
     s += gain2 * (g * g - s)
     theta -= mu * m / (array_module(theta).sqrt(s / square_share) + epsilon)
@@ -85,13 +91,16 @@ def begin_step(optimizer: Any) -> tuple["Flat", list]:
 
 
 def lay_flat(optimizer: Any) -> "Flat":
-    """Lay parameters and memory flat; layers and ``optimizer.state`` hold views of them afterwards."""
+    """Lay parameters and memory flat, and let the layers and ``optimizer.state`` hold views."""
     optimizer._flat = Flat(optimizer)
     return optimizer._flat
 
 
 class Flat:
-    """All parameters of an optimizer end to end, first the small ones, then each large one; and its memory in the same order."""
+    """All parameters of an optimizer end to end: first the small ones, then each large one.
+
+    What it remembers lies in the same order, one vector for each kind of memory.
+    """
 
     def __init__(self, optimizer: Any):
         slots = optimizer._slots
@@ -127,13 +136,14 @@ class Flat:
             )
 
     def holds(self, optimizer: Any) -> bool:
-        """Whether the layers' parameters and the optimizer's memory are still these vectors' views."""
-        return all(
-            map(is_, self._params, (leaf.params[name] for leaf, name in optimizer._slots))
-        ) and all(map(is_, self._state, optimizer.state.values()))
+        """Whether the layers' parameters and the optimizer's memory are still views of these."""
+        params = (leaf.params[name] for leaf, name in optimizer._slots)
+        return all(map(is_, self._params, params)) and all(
+            map(is_, self._state, optimizer.state.values())
+        )
 
     def step(self, gradients: list, update: Callable, *scalars: float) -> None:
-        """One step of all parameters by ``update(theta, *memory, g, *scalars)``, which changes theta and memory in place."""
+        """One step by ``update(theta, *memory, g, *scalars)``, which changes theta and memory."""
         for i, view in self._small:
             view[...] = gradients[i]
         for start, g in [
@@ -172,7 +182,7 @@ class Flat:
         return [views[i] for i in range(len(arrays))]
 
     def _remembered(self, state, kind, arrays):
-        """One kind of memory as a flat vector, where theta lives and in its precision; zeros if there is none yet."""
+        """One kind of memory as a flat vector like theta: zeros where there is none yet."""
         vector = array_module(self._theta).zeros_like(self._theta)
         for i, view in enumerate(self._views(vector, arrays)):
             if f"{kind}.{i}" in state:

@@ -1,31 +1,42 @@
-"""Convolution through the Fourier transform: the same layer for a quarter or less of the multiplications.
+"""Convolution through the Fourier transform: a third of the multiplications, or fewer.
 
 A convolution multiplies every pixel by every weight. Its Fourier transform takes one product for
 each frequency (the convolution theorem). For the cross-correlation that networks use, circular over
 n points,
 
-    y[u] = sum_i x[(u + i) mod n] w[i]          Y[k] = X[k] conj(W[k])          X[k] = sum_u x[u] exp(-2 pi i k u / n)
+    y[u] = sum_i x[(u + i) mod n] w[i]          Y[k] = X[k] conj(W[k])
+
+    X[k] = sum_u x[u] exp(-2 pi i k u / n)
 
 With n the size of the image with its border nothing wraps around. Over channels, the product is a
 matrix product for each frequency, of (N, C) by (C, M): a Dense layer for each frequency.
 
-None of this needs complex numbers. Write a row of X as [Re | Im], (N, 2C). Then Y = X B with a real
-matrix of blocks
+None of this needs complex numbers. Write a row of X as [Re | Im], (N, 2C). Then, because
+
+    (Xr + i Xi) (Wr - i Wi) = (Xr Wr + Xi Wi) + i (Xi Wr - Xr Wi)
+
+Y = X B with a real matrix of blocks
 
     B = [[ Wr, -Wi],
-         [ Wi,  Wr]]         (2C, 2M)          since (Xr + i Xi) (Wr - i Wi) = (Xr Wr + Xi Wi) + i (Xi Wr - Xr Wi)
+         [ Wi,  Wr]]         (2C, 2M)
 
 and the transform itself is a product with a real matrix F of cosines and sines. Its inverse is F^T,
 but for a factor s[k] of each frequency, which goes into B. So the layer is a chain of linear maps,
 and backward is the same chain transposed:
 
     forward      X = F x         B = s B(F w)         Y = X B           y = F^T Y
-    backward    dY = F dy       dX = dY B^T          dB = X^T dY        dx = F^T dX       dw = F^T (s dB, folded back to W)
+    backward    dY = F dy       dX = dY B^T          dB = X^T dY        dx = F^T dX
+
+    dw = F^T (s dB, folded back to W)
 
 The bias has frequency 0 alone, whose row of F is all ones: Y[0] + b is y + b, and db = sum_n dY[0].
 
-Shapes: x (N, H, W, C)   w (KH, KW, C, M)   y (N, OH, OW, M)   X (N, f, 2C)   B (f, 2C, 2M)   Y (N, f, 2M). There are
-f = (n_h // 2 + 1) n_w frequencies: x is real, so that the other half are conjugates of these.
+Shapes: x (N, H, W, C)   w (KH, KW, C, M)   y (N, OH, OW, M)   X (N, f, 2C)   B (f, 2C, 2M)
+Y (N, f, 2M). There are f = (n_h // 2 + 1) n_w frequencies: x is real, so the other half are
+conjugates of these.
+
+Measured on one core: the second convolution of tf-dann's network (64 images of 14 x 14 x 32, 48
+kernels of 5 x 5) takes 13 ms forward and backward; the lesson, over windows, 54.
 
 Source: Mathieu, Henaff & LeCun, Fast training of convolutional networks through FFTs (2014). They
 use the fast algorithm; for the 20 or 30 pixels of a digit a product with F, which is what a
@@ -117,15 +128,13 @@ class Transform:
         Of the images.
     """
 
-    def __init__(self, size, start, shape, dtype):
+    def __init__(self, size: Pair, start: Pair, shape: Pair, dtype: DTypeLike):
         (n_h, n_w), (height, width) = size, shape
         self.shape = shape
-        vertical = (
-            2 * np.pi / n_h * np.outer(np.arange(n_h // 2 + 1), start[0] + np.arange(height))
-        )  # k u 2 pi / n, (K, H)
-        horizontal = (
-            2 * np.pi / n_w * np.outer(np.arange(n_w), start[1] + np.arange(width))
-        )  # (n_w, W)
+        # 2 pi k u / n: (K, H) and (n_w, W)
+        vertical = np.outer(np.arange(n_h // 2 + 1), start[0] + np.arange(height))
+        vertical = 2 * np.pi / n_h * vertical
+        horizontal = 2 * np.pi / n_w * np.outer(np.arange(n_w), start[1] + np.arange(width))
         cos, sin = np.cos(horizontal), np.sin(horizontal)
         # real x:              [Re] = [ cos]                  complex z: [Re] = [ cos  sin] [Re z]
         #                      [Im]   [-sin] x                           [Im]   [-sin  cos] [Im z]
@@ -146,38 +155,31 @@ class Transform:
             weight[-1] = 1
         self.scale = np.repeat(weight / (n_h * n_w), n_w).astype(dtype)  # (f,)
 
-    def __call__(self, x, out=None):
+    def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """X = F x: (N, H, W, C) -> (N, f, 2C), into ``out`` if given."""
         n, height, width, c = x.shape
         half, double = len(self.rows) // 2, len(self.columns)  # K and 2 n_w
         out = np.empty((n, half * double // 2, 2 * c), x.dtype) if out is None else out
-        z = np.matmul(
-            self.rows, x.reshape(n, height, width * c)
-        )  # (N, 2K, W C): down the columns of the image
-        np.matmul(
-            self.columns, z.reshape(n, half, 2 * width, c), out=out.reshape(n, half, double, c)
-        )  # along its rows
+        # down the columns of the image, (N, 2K, W C), then along its rows
+        z = np.matmul(self.rows, x.reshape(n, height, width * c))
+        z = z.reshape(n, half, 2 * width, c)
+        np.matmul(self.columns, z, out=out.reshape(n, half, double, c))
         return out
 
-    def adjoint(self, X, out=None):
+    def adjoint(self, X: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """F^T X: (N, f, 2C) -> (N, H, W, C), into ``out`` if given."""
         n, (height, width), c = len(X), self.shape, X.shape[2] // 2
         out = np.empty((n, height, width, c), X.dtype) if out is None else out
-        z = np.matmul(
-            self.columns.T, X.reshape(n, len(self.rows) // 2, len(self.columns), c)
-        )  # (N, K, 2 W, C)
-        np.matmul(
-            self.rows.T,
-            z.reshape(n, len(self.rows), width * c),
-            out=out.reshape(n, height, width * c),
-        )
+        X = X.reshape(n, len(self.rows) // 2, len(self.columns), c)
+        z = np.matmul(self.columns.T, X).reshape(n, len(self.rows), width * c)  # (N, 2K, W C)
+        np.matmul(self.rows.T, z, out=out.reshape(n, height, width * c))
         return out
 
 
 transform = cache(Transform)
 
 
-def spread(W, scale, c, m):
+def spread(W: np.ndarray, scale: np.ndarray, c: int, m: int) -> np.ndarray:
     """B: (1, f, 2 C M) -> (f, 2C, 2M), each frequency times its scale."""
     W = W.reshape(-1, 2, c, m)
     B = np.empty((len(W), 2, c, 2, m), W.dtype)
@@ -193,15 +195,15 @@ def spread(W, scale, c, m):
     return B.reshape(len(W), 2 * c, 2 * m)
 
 
-def fold(X, dY, scale):
+def fold(X: np.ndarray, dY: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """dB = X^T dY for each frequency, and the adjoint of ``spread``: -> (1, f, 2 C M)."""
     f, c, m = X.shape[1], X.shape[2] // 2, dY.shape[2] // 2
     dW = np.empty((f, 2, c, m), X.dtype)
 
     def work(part):
-        dB = np.matmul(X[:, part].transpose(1, 2, 0), dY[:, part].swapaxes(0, 1)).reshape(
-            -1, 2, c, 2, m
-        )  # (2C, N) @ (N, 2M)
+        # for each frequency (2C, N) @ (N, 2M)
+        dB = np.matmul(X[:, part].transpose(1, 2, 0), dY[:, part].swapaxes(0, 1))
+        dB = dB.reshape(-1, 2, c, 2, m)
         np.add(dB[:, 0, :, 0], dB[:, 1, :, 1], out=dW[part, 0])
         np.subtract(dB[:, 1, :, 0], dB[:, 0, :, 1], out=dW[part, 1])
         dW[part] *= scale[part, None, None, None]
@@ -210,8 +212,8 @@ def fold(X, dY, scale):
     return dW.reshape(1, f, 2 * c * m)
 
 
-def pays(image, kernel, border, c, m):
-    """Whether this takes less than half of the multiplications of a product over windows, for one image."""
+def pays(image: Pair, kernel: Pair, border: Border, c: int, m: int) -> bool:
+    """Whether this takes less than half of the multiplications that windows take, for one image."""
     n_h, n_w = (n + before + after for n, (before, after) in zip(image, border))
     out_h, out_w = n_h - kernel[0] + 1, n_w - kernel[1] + 1
     half = n_h // 2 + 1

@@ -1,4 +1,4 @@
-"""Images with a border, and all windows on them as one view: what the fast convolution and pooling share."""
+"""Images with a border, and all their windows as one view: for convolution and pooling."""
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def crop(padded: Array, border: Border) -> Array:
 
 
 def window_views(image: Array, window: Pair, stride: Pair) -> Array:
-    """(N, H, W, C) with its border -> (N, OH, OW, KH, KW, C), a view: windows that overlap share memory."""
+    """(N, H, W, C) with its border -> (N, OH, OW, KH, KW, C): a view, so windows share memory."""
     n, h, w, c = image.shape
     step_n, step_h, step_w, step_c = image.strides
     out_h, out_w = (h - window[0]) // stride[0] + 1, (w - window[1]) // stride[1] + 1

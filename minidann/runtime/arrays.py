@@ -14,11 +14,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+# The type hint of an array of numpy or cupy: no type stands for both. What is a numpy array
+# wherever the code runs is an np.ndarray.
 Array = Any
-"""The type hint of an array that numpy or cupy may own: no type stands for both.
-
-What is a numpy array wherever the code runs is an ``np.ndarray``.
-"""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

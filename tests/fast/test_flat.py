@@ -1,4 +1,4 @@
-"""The optimizers' flat vector: views on both sides, few kernels, and arrays that are exchanged in between."""
+"""The optimizers' flat vector: views on both sides, few kernels, arrays that are exchanged."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def assert_equal(arrays, expected):
 
 
 def test_all_parameters_are_views_of_one_flat_vector(place, network):
-    """What is written to the vector is in the layers, in order, and a step starts from there: neither side has a copy."""
+    """What is written to the vector is in the layers, in order: neither side has a copy."""
     before = copies(network.params)
     optimizer = SGD(network, 1.0)
     assert_equal(network.params, before)
@@ -72,7 +72,7 @@ def test_the_memory_is_views_of_one_flat_vector_for_each_kind(place, network, ma
 def test_arrays_that_were_exchanged_are_the_ones_that_the_next_step_takes(
     place, network, make, what
 ):
-    """By ``convert``, by another optimizer, or by whoever loads a state: the next step starts from these."""
+    """By ``convert``, by another optimizer, or by whoever loads a state."""
     optimizer, other = make(network), small_network(place, np.float64)
     untouched = make(other)
     for step in range(4):
@@ -106,7 +106,7 @@ def spent(use):
     "name, kernels", [("SGD", 1), ("SGD with decay", 3), ("Adam", 1), ("Adam with decay", 3)]
 )
 def test_a_step_is_few_kernels_however_many_layers_there_are(place, name, kernels):
-    """One for the update and two for the decay, beside the copies that lay the gradients end to end, one for each array."""
+    """One for the update, two for the decay, and a copy of each gradient into the flat vector."""
     for layers in (2, 5):
         network = Sequential(
             [Dense(3, 3, rng=np.random.default_rng(i)) for i in range(layers)]

@@ -1,4 +1,4 @@
-"""Convolution through the frequencies is the convolution over windows, forward and backward, to rounding."""
+"""Convolution through the frequencies is that over windows, forward and backward, to rounding."""
 
 import numpy as np
 import pytest
@@ -127,21 +127,12 @@ def test_fold_is_the_gradient_of_a_product_with_what_is_spread(n, f, c, m, seed)
 @pytest.mark.parametrize(
     "image, kernel, border, channels, expected",
     [
-        ((14, 14), (5, 5), 2, (32, 48), True),  # the second convolution of tf-dann
-        (
-            (28, 28),
-            (5, 5),
-            2,
-            (3, 32),
-            False,
-        ),  # the first: three channels are not worth a transform
-        (
-            (14, 14),
-            (1, 1),
-            0,
-            (32, 48),
-            False,
-        ),  # each weight meets each pixel once: that is a Dense layer already
+        # the second convolution of tf-dann
+        ((14, 14), (5, 5), 2, (32, 48), True),
+        # the first: three channels are not worth a transform
+        ((28, 28), (5, 5), 2, (3, 32), False),
+        # each weight meets each pixel once: that is a Dense layer already
+        ((14, 14), (1, 1), 0, (32, 48), False),
     ],
 )
 def test_it_is_used_where_it_saves_multiplications(image, kernel, border, channels, expected):
@@ -174,7 +165,7 @@ def test_neither_x_nor_dy_nor_the_weights_are_changed(monkeypatch):
 
 
 def test_two_batches_in_turn_do_not_mix(monkeypatch):
-    """The transforms are shared between layers and calls; what a layer remembers of its batch is not."""
+    """Layers and calls share the transforms, but not what a layer remembers of its batch."""
     monkeypatch.setattr(fourier, "pays", ALWAYS)
     options = {"in_channels": 2, "out_channels": 3, "kernel_size": 3}
     x = np.random.default_rng(0).standard_normal((2, 5, 5, 2))

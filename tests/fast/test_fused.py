@@ -66,7 +66,7 @@ USES = {
 
 
 def is_fused(function):
-    """Whether ``fused`` decorates it: the only decoration of a function that is made in these rooms."""
+    """Whether ``fused`` decorates it: these rooms decorate functions by nothing else."""
     made_here = function.__module__.startswith((nn.__name__, fast.__name__))
     return made_here and hasattr(function, "__wrapped__")
 
@@ -83,7 +83,7 @@ def record(monkeypatch):
 @on_the_stand_in
 @pytest.mark.parametrize("use, functions", USES.values(), ids=USES)
 def test_what_is_fused_runs_as_one_kernel(place, record, use, functions):
-    """Undecorated, or called around the decoration, it would compute the same, many times slower."""
+    """Undecorated, or called around the decoration, it would be the same, many times slower."""
     use(place)
     assert {function for function, _ in record} == {
         inspect.unwrap(function) for function in functions

@@ -1,4 +1,4 @@
-"""All twins of minidann.fast against the lesson: the same results but for rounding, in the same precision."""
+"""All twins of minidann.fast against the lesson: the same but for rounding, in its precision."""
 
 import importlib
 import inspect
@@ -86,7 +86,7 @@ every_layer = pytest.mark.parametrize("name", LAYERS)
 
 
 def cut_small(monkeypatch):
-    """Let the twins work on blocks of a single image or row, or a few numbers, whatever the sizes."""
+    """Let the twins work on blocks of a single image or row, or of a few numbers."""
     for module in (windowed, pooling, normalization):
         monkeypatch.setattr(module, "cache_blocks", lambda n, *_: slices(n, n))
     monkeypatch.setattr(products, "LARGE", 0)
@@ -103,7 +103,7 @@ def blocks(request, monkeypatch):
 
 @pytest.fixture(params=["windows", "frequencies"])
 def algorithm(request, monkeypatch):
-    """Every convolution of stride 1 over windows, or through the frequencies: by its size it could have either."""
+    """Every convolution of stride 1 over windows, or through the frequencies."""
     monkeypatch.setattr(fourier, "pays", lambda *size: request.param == "frequencies")
 
 
@@ -197,7 +197,7 @@ def test_a_layer_and_its_twin_agree(place, blocks, algorithm, name, data, precis
 @every_layer
 @given(st.data(), st.booleans(), st.booleans(), seeds)
 def test_backward_follows_forward(place, name, data, fast_forward, train, seed):
-    """Plain or fast is decided by ``forward``: where ``plain`` begins or ends in between means nothing."""
+    """``forward`` decides: where ``plain`` begins or ends in between means nothing."""
     made, shape = data.draw(LAYERS[name])
     x = place(np.random.default_rng(seed).standard_normal(shape))
     layer, other = (converted(made, place, np.float64, seed) for _ in range(2))

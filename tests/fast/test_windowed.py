@@ -35,7 +35,7 @@ def test_blocks_do_not_change_the_result(place, monkeypatch):
 
 
 def test_two_layers_do_not_overwrite_each_others_windows(place):
-    """The buffer of the windows is shared by all layers: a backward must not find another layer's in it."""
+    """All layers share the buffer: a backward must not find another layer's windows in it."""
     x = place(np.random.default_rng(1).standard_normal((2, 5, 5, 2)))
     alone = Conv2D(2, 3, 3, rng=np.random.default_rng(0)).convert(place)
     dy = place(np.random.default_rng(2).standard_normal(alone.forward(x).shape))

@@ -20,7 +20,11 @@ rows = st.integers(5, 7)  # of a part
 
 
 def make(place, seed, shape, n_parts, **options):
-    """A layer in float64 with gamma, beta and statistics of no special value, and a batch (in main memory) that is neither centred nor scaled."""
+    """(layer, batch) in float64, of no special value.
+
+    The batch, in main memory, is neither centred nor scaled; nor are gamma, beta and the running
+    statistics those of a new layer.
+    """
     rng = np.random.default_rng(seed)
     layer = BatchNorm(shape[-1], domains=n_parts, **options).convert(
         lambda array: place(array + 0.3 * rng.random(array.shape))
@@ -128,7 +132,7 @@ def test_evaluation_uses_the_running_statistics_and_leaves_them_alone(
 
 
 def test_running_statistics_keep_their_precision(place):
-    """Also in a batch of another one: a checkpoint and the evaluation that follow would be of mixed precision."""
+    """Also in a batch of another one: else checkpoint and evaluation would mix precisions."""
     layer = BatchNorm(3).convert(place)
     layer.forward(place(np.random.default_rng(0).standard_normal((6, 3))), train=True)
     assert {array.dtype for array in layer.state.values()} == {np.dtype(np.float32)}

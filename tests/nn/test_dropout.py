@@ -78,7 +78,7 @@ def test_masks_follow_the_seed_and_not_the_device(place, channels):
     [(False, (3, 4), 12), (False, (2, 3, 4, 5), 120), (True, (2, 3, 4, 5), 10)],
 )
 def test_a_mask_goes_to_the_device_as_one_byte_a_unit(place, channels, shape, nbytes):
-    """As float32 it would be four times as much, and a channel's bit does not go once for each of its pixels."""
+    """As float32 it would be four times as much, and a channel's bit does not go for each pixel."""
     layer, x = (
         Dropout(0.5, channels=channels, rng=np.random.default_rng(0)),
         place(np.ones(shape, np.float32)),

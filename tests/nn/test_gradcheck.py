@@ -17,7 +17,7 @@ on_the_stand_in = pytest.mark.parametrize("place", ["stand-in"], indirect=True)
 
 @pytest.fixture
 def on(place, monkeypatch):
-    """What tells the program to work at ``place``: for a GPU, as if nothing were missing on this machine."""
+    """The options that let the program work at ``place``: as if this machine lacked no GPU."""
     monkeypatch.setattr(device, "why_no_gpu", lambda: "")
     return ["--device", "cpu" if place is to_host else "gpu"]
 

@@ -53,7 +53,7 @@ pytestmark = pytest.mark.usefixtures("way")
 
 
 def read_only(rng, shape):
-    """Random numbers in main memory that can not be changed there; what ``place`` takes elsewhere is compared with them."""
+    """Random numbers that cannot be changed, to compare with what ``place`` takes elsewhere."""
     array = rng.standard_normal(shape)
     array.flags.writeable = False
     return array

@@ -1,4 +1,4 @@
-"""Both losses against their definition, their gradients against differences, and both where exp would overflow."""
+"""The losses against their definition and differences, also where exp would overflow."""
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def test_class_balance_is_zero_where_every_class_has_its_share_and_then_pulls_at
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_class_balance_at_ten_thousand(place, dtype):
-    """No answer at all for the second class: the loss is large, not infinite, and the gradient asks for it."""
+    """No answer for the second class: the loss is large, not infinite; the gradient asks for it."""
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         loss, dz = map(to_host, class_balance(place(np.array([[1e4, -1e4], [1e4, -1e4]], dtype))))
     assert loss == pytest.approx(1e4, rel=1e-3) and loss.dtype == dz.dtype == dtype

@@ -33,7 +33,7 @@ def network(place):
 
 
 def gradients(place, network, step):
-    """Set and return (in main memory, read-only) random gradients, of a size that changes from step to step."""
+    """Set random gradients of a size that changes from step to step; return them, read-only."""
     rng, host = np.random.default_rng(step), {}
     for name, array in network.params.items():
         host[name] = ((1 + step) * rng.standard_normal(array.shape)).astype(array.dtype)
@@ -152,7 +152,7 @@ def test_weights_converted_after_the_optimizer_was_made_are_the_ones_that_move(p
 
 
 def six_steps(make, network, place, then=None):
-    """(network, optimizer) after six steps, the last three of them where and in the precision that ``then`` converts to, if given."""
+    """(network, optimizer) after six steps; before the last three, ``then`` converts it."""
     optimizer = make(network.convert(place))
     for step in range(6):
         if step == 3 and then:
@@ -165,7 +165,7 @@ def six_steps(make, network, place, then=None):
 
 @every_optimizer
 def test_an_optimizer_keeps_its_memory_when_the_network_moves(place, make):
-    """From main memory to the device and from there to main memory: as if it had never moved, to the last digits."""
+    """From main memory to the device and back: as if it had never moved, to the last digits."""
     expected, stayed = six_steps(make, make_network(), to_host)
     for start, end in ((to_host, place), (place, to_host)):
         network, optimizer = six_steps(make, make_network(), start, end)
@@ -200,7 +200,7 @@ def test_an_optimizer_keeps_its_memory_when_the_precision_changes(place, make, f
     ids=["the same network", "a part of it"],
 )
 def test_two_optimizers_in_turn_both_move_the_network(place, network, part):
-    """Each takes the parameters into a vector of its own; what the other one does must not be lost, nor what each remembers."""
+    """Neither loses what the other has done, nor what it remembers itself."""
     optimizers = [SGD(network, 0.1, momentum=0.9), SGD(part(network), 0.01, momentum=0.5)]
     theta, v = copies(network), [dict.fromkeys(network.params, 0.0) for _ in optimizers]
     moved = [

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("way")
 
 @st.composite
 def poolings(draw):
-    """(window, stride, padding, shape of an image batch); windows may overlap, touch or leave gaps."""
+    """(window, stride, padding, shape of images); windows may overlap, touch or leave gaps."""
     window = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     stride = draw(
         st.one_of(
@@ -31,7 +31,7 @@ def poolings(draw):
 
 
 def naive_pool(x, dy_of, window, stride, padding):
-    """(y, dx): every window's first largest pixel, and that pixel's share of the gradient ``dy_of(shape of y)``."""
+    """(y, dx): every window's first largest pixel, and its share of dy = ``dy_of(shape of y)``."""
     totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape[1:3], window, stride)]
     (top, bottom), (left, right) = (
         [(t // 2, t - t // 2) for t in totals]

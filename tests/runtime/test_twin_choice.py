@@ -1,4 +1,4 @@
-"""Who runs, the lesson or its twin: in subclasses, contexts and threads, and without minidann.fast."""
+"""Who runs, the lesson or its twin: in subclasses, contexts, threads, without minidann.fast."""
 
 import subprocess
 import sys

@@ -72,6 +72,12 @@ def concatenate(tup, axis=0, out=None, *, dtype=None, casting="same_kind"):
 
 
 @offered
+def stack(tup, axis=0, out=None, *, dtype=None, casting="same_kind"):
+    parts = [view(np.expand_dims(array_of(part), axis), part) for part in tup]
+    return concatenate(parts, axis, out, dtype=dtype, casting=casting)
+
+
+@offered
 def where(condition, x, y):
     return result(np.where(array_of(condition), operand(x), operand(y)))
 

@@ -38,7 +38,7 @@ def ufunc(name):
 
 
 add, subtract = ufunc("add"), ufunc("subtract")
-multiply, divide = ufunc("multiply"), ufunc("divide")
+multiply, divide, power = ufunc("multiply"), ufunc("divide"), ufunc("power")
 negative, absolute = ufunc("negative"), ufunc("absolute")
 abs = absolute
 exp, log, log1p = ufunc("exp"), ufunc("log"), ufunc("log1p")
