@@ -10,9 +10,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks import networks
 from minidann.data import Batches
 from minidann.data.preprocessing import normalize
+from minidann.fast.products import matmul
 from minidann.nn import Conv2D, Dense
 from minidann.runtime.arrays import to_host
-from minidann.fast.products import matmul
 from minidann.runtime.threads import parallel_map, thread_slices, threads
 
 METHODS = ("forward", "backward", "parameter_gradients")

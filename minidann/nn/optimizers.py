@@ -114,8 +114,11 @@ class Optimizer(ABC):
 
     def _memory(self) -> dict[str, Array]:
         """``state``, where the parameters live now and in their precision."""
-        kinds, numbers = self.memory, range(len(self._slots))
-        return {f"{kind}.{i}": self._recall(kind, i) for kind in kinds for i in numbers}
+        return {
+            f"{kind}.{i}": self._recall(f"{kind}.{i}", leaf.params[name])
+            for kind in self.memory
+            for i, (leaf, name) in enumerate(self._slots)
+        }
 
     @abstractmethod
     def _update(self, theta: Array, g: Array, *memory: Array) -> None:
