@@ -57,6 +57,9 @@ def test_all_methods_run_from_the_command_line(small_data, tmp_path):
     for name in ("data.png", "curves.png", "embedding.png", "confusion.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert all(name in result.stdout for name in ("source only", "DANN", "trained on target"))
+    command = [sys.executable, "-m", "minidann.predict", tmp_path / "model.npz"]
+    predicted = subprocess.run([*command, tmp_path / "data.png"], capture_output=True, text=True)
+    assert predicted.stdout.split()[1] in "0123456789", predicted.stderr
 
 
 def test_one_seed_gives_one_result(small_data, tmp_path):

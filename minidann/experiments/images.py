@@ -16,7 +16,7 @@ from minidann.callbacks import AverageWeights, Callback, History, ProgressBar
 from minidann.dann import DANN
 from minidann.data import Batches
 from minidann.data.pairs import Domain
-from minidann.data.preprocessing import preparation
+from minidann.data.preprocessing import ImagePreparation, preparation
 from minidann.experiments.checkpoints import Checkpoint
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.image_sets import load_pair
@@ -62,6 +62,7 @@ def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) 
     with threads():
         if recipe.own_statistics and task.method == "dann":
             adapt_batch_norm(dann, target, transfer)
+        save_model(dann, target, task, settings)
         record = outcome.record | accuracies(dann, source, target, transfer)
         record["confusion"] = {
             name: confusion_matrix(dann, other, transfer).tolist() for name, other in others.items()
@@ -212,6 +213,13 @@ def augmenting(
 def adapt_batch_norm(dann: DANN, domain: Domain, transfer: Transfer) -> None:
     """Give batch-norm the statistics of training images of a Domain."""
     dann.adapt_batch_norm(preparation(domain.mean, transfer)(domain.x_train[:CALIBRATION]))
+
+
+def save_model(dann: DANN, target: Domain, task: Task, settings: ImageSettings) -> None:
+    """Save the network with what it takes to read an image of the target, if it is to be kept."""
+    if path := settings.model_file(task):
+        preparation = ImagePreparation.of(target).to_dict()
+        dann.save(path, preparation=preparation, class_names=[str(n) for n in range(CLASSES)])
 
 
 def accuracies(dann: DANN, source: Domain, target: Domain, transfer: Transfer) -> dict[str, float]:

@@ -11,7 +11,7 @@ from functools import partial
 from minidann.dann import DANN, Losses
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.image_sets import load_pair
-from minidann.experiments.images import accuracies, adapt_batch_norm, train_task
+from minidann.experiments.images import accuracies, adapt_batch_norm, save_model, train_task
 from minidann.experiments.recipes import RECIPES, Recipe, best
 from minidann.experiments.runs import Outcome, Task
 from minidann.nn import Sequential
@@ -123,6 +123,7 @@ def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) 
     if outcome.stopped:
         return outcome
     with threads():
+        save_model(dann, target, task, settings)
         record = outcome.record | accuracies(dann, source, target, transfer)
         adapt_batch_norm(dann, target, transfer)
         adapted = accuracies(dann, source, target, transfer)

@@ -9,7 +9,7 @@ import pytest
 from minidann.callbacks import AverageWeights, Callback, History
 from minidann.dann import DANN
 from minidann.data import preprocessing
-from minidann.data.preprocessing import normalize, preparation, standardize
+from minidann.data.preprocessing import ImagePreparation, normalize, preparation, standardize
 from minidann.experiments import image_sets, images
 from minidann.experiments.image_sets import load_digits, load_pair
 from minidann.experiments.images import train_and_test, train_recipe
@@ -224,3 +224,25 @@ def test_training_is_given_what_the_recipe_says(method, settings, monkeypatch):
     for batches, domain in ((labelled, expected), (unlabelled, target)):
         (x, *_) = batches.at(slice(None))
         np.testing.assert_array_equal(x, normalize(domain.x_train, domain.mean))
+
+
+@pytest.mark.parametrize("recipe", ["best", "pseudo"])
+def test_a_network_that_is_kept_answers_from_its_file_as_it_did_when_it_was_tested(
+    recipe, settings
+):
+    """With the target's statistics and the preparation of the target's images."""
+    kept, other = Task(*PAIR, "dann", 0), Task(*PAIR, "dann", 1)
+    settings = replace(settings, recipe=recipe, models={kept: "model.npz"})
+    confusion = train_and_test(kept, settings).record["confusion"]["digits-m"]
+    dann = DANN.load(settings.out / "model.npz")
+    prepare = ImagePreparation.from_dict(dann.preparation)
+    target = load_pair(RECIPES[recipe], PAIR, settings)[1]
+    answers = dann.predict(prepare(target.x_test))
+    counts = np.zeros((10, 10), int)
+    np.add.at(counts, (target.y_test, answers), 1)
+    assert counts.tolist() == confusion
+    assert dann.class_names == list("0123456789")
+    before = (settings.out / "model.npz").read_bytes()
+    train_and_test(other, settings)
+    assert (settings.out / "model.npz").read_bytes() == before
+    assert len(list(settings.out.glob("*.npz"))) == 1
