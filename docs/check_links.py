@@ -1,6 +1,6 @@
 """Does every link of the built site lead somewhere, and does no page load from elsewhere?
 
-    python docs/check_links.py build/site
+python docs/check_links.py build/site
 """
 
 import sys
