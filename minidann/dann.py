@@ -77,7 +77,7 @@ class DANN:
         domain_head: Sequential,
         reduction: str = "mean",
         domain_weight: float = 1.0,
-    ):
+    ) -> None:
         self.features, self.label_head, self.domain_head = features, label_head, domain_head
         self.reduction, self.domain_weight = reduction, float(domain_weight)
         self.preparation: dict[str, Any] | None = None
