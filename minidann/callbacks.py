@@ -83,7 +83,7 @@ class History(Callback, list):
         self.every, self.monitor = every, monitor
         self._restart()
 
-    def _restart(self):
+    def _restart(self) -> None:
         self._sums, self._count = Losses(), 0  # of the steps since the last row
 
     def begin(self, training: "Training") -> None:
@@ -96,7 +96,7 @@ class History(Callback, list):
         if training.step % self.every == 0 or training.step == training.steps:
             self._record(training)
 
-    def _record(self, training):
+    def _record(self, training: "Training") -> None:
         label_loss, domain_loss = (float(to_host(total)) / self._count for total in self._sums)
         check_finite(training, label_loss, domain_loss)
         row = {
