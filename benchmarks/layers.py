@@ -1,30 +1,34 @@
-"""Where a training step spends its time: a table by layer, beside what the machine itself can do."""
+"""Where a training step spends its time: by layer, beside what the machine itself can do."""
 
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import networks
-from minidann.adaptation import normalize
+from minidann import DANN
 from minidann.data import Batches
-from minidann.nn import Conv2D, Dense
-from minidann.runtime.arrays import to_host
+from minidann.data.preprocessing import normalize
 from minidann.fast.products import matmul
-from minidann.runtime.threads import parallel_map, thread_slices, threads
+from minidann.nn import Conv2D, Dense, Layer
+from minidann.nn.optimizers import Optimizer
+from minidann.runtime.arrays import to_host
+from minidann.runtime.threads import all_cores, parallel_map, thread_slices
 
 METHODS = ("forward", "backward", "parameter_gradients")
 
 
-def machine_limits(size=2048, repeat=5):
-    """(FLOP/s of a large product of matrices, bytes/s of a large copy, read and written), within ``threads()``."""
+def machine_limits(size: int = 2048, repeat: int = 5) -> tuple[float, float]:
+    """FLOP/s of a large product of matrices and bytes/s of a large copy, read and written."""
     a = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
     wide = np.empty(1 << 25, np.float32)  # 128 MiB: far more than the cache
     target = np.empty_like(wide)
 
-    def best(function):
+    def best(function: Callable[[], Any]) -> float:
         seconds = []
         for _ in range(repeat):
             started = time.perf_counter()
@@ -33,19 +37,15 @@ def machine_limits(size=2048, repeat=5):
         return min(seconds)
 
     flops = 2 * size**3 / best(lambda: matmul(a, a))
-    copied = (
-        2
-        * wide.nbytes
-        / best(
-            lambda: parallel_map(
-                lambda part: np.copyto(target[part], wide[part]), thread_slices(wide.size)
-            )
+    with all_cores():
+        parts = thread_slices(wide.size)
+        seconds = best(
+            lambda: parallel_map(lambda part: np.copyto(target[part], wide[part]), parts)
         )
-    )
-    return flops, copied
+    return flops, 2 * wide.nbytes / seconds
 
 
-def multiplications(layer, x, y):
+def multiplications(layer: Layer, x: Any, y: Any) -> int:
     """Multiplications of the forward pass by its definition, whatever algorithm the layer uses."""
     if isinstance(layer, Dense):
         return x.shape[0] * layer.params["W"].size
@@ -55,41 +55,50 @@ def multiplications(layer, x, y):
 
 
 class Watch:
-    """Times every call of the layers of a DANN and of its optimizer."""
+    """Times every call of the layers of a DANN and of its optimizer.
 
-    def __init__(self, dann, optimizer):
-        self.seconds, self.work, self.bytes = defaultdict(list), {}, {}
+    Attributes
+    ----------
+    seconds : dict of (name, method) to list of float
+    work : dict of name to (multiplications, bytes)
+        Of forward by its definition: bytes of input, weights and output.
+    """
+
+    def __init__(self, dann: DANN, optimizer: Optimizer) -> None:
+        self.seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+        weights = sum(
+            array.nbytes for network in dann.networks for array in network.params.values()
+        )
+        vectors = len(optimizer.memory)
+        # each weight and what the optimizer remembers of it: read and written; its gradient: read
+        self.work = {"optimizer": (0, (2 + 2 * vectors + 1) * weights)}
         for part, network in zip(("features", "label head", "domain head"), dann.networks):
             for i, layer in enumerate(network.layers):
+                name = f"{part} {i} {type(layer).__name__}"
                 for method in METHODS:
-                    setattr(
-                        layer,
-                        method,
-                        self.watched(f"{part} {i}", layer, method, getattr(layer, method)),
-                    )
-        optimizer.step = self.watched("optimizer", None, "step", optimizer.step)
+                    setattr(layer, method, self.watched(name, method, layer))
+        optimizer.step = self.watched("optimizer", "step", optimizer)
 
-    def watched(self, name, layer, method, function):
-        """The function, with a note of each call."""
-        name = (
-            f"{name} {type(layer).__name__ if layer else ''}".strip(),
-            method.replace("parameter_gradients", "dW"),
-        )
+    def watched(self, name: str, method: str, owner: Any) -> Callable[..., Any]:
+        """The method, with a note of each call."""
+        function = getattr(owner, method)
+        key = name, method.replace("parameter_gradients", "dW")
 
-        def call(*arguments):
+        def call(*arguments: Any) -> Any:
             started = time.perf_counter()
             result = function(*arguments)
-            self.seconds[name].append(time.perf_counter() - started)
-            if layer and method == "forward":
+            self.seconds[key].append(time.perf_counter() - started)
+            if method == "forward":
                 x, y = arguments[0], result
-                self.work[name[0]] = multiplications(layer, x, y), x.nbytes + y.nbytes
+                moved = x.nbytes + y.nbytes + sum(a.nbytes for a in owner.params.values())
+                self.work[name] = multiplications(owner, x, y), moved
             return result
 
         return call
 
 
-def seconds_of_a_batch(network, repeat=50):
-    """Median time to draw source and target examples, images as bytes, and to make network input of them."""
+def seconds_of_a_batch(network: str, repeat: int = 50) -> float:
+    """Median time to draw source and target examples and make network input of their bytes."""
     size, shape, classes, _, _ = networks.SIZES[network]
     rng = np.random.default_rng(0)
     if len(shape) == 3:
@@ -109,9 +118,9 @@ def seconds_of_a_batch(network, repeat=50):
     return statistics.median(seconds)
 
 
-def table(network, count):
+def table(network: str, count: int) -> str:
     """The table as text."""
-    with threadpool_limits(count), threads():
+    with threadpool_limits(count):
         flops, copied = machine_limits()
         dann, optimizer = networks.minidann_network(network, to_host)
         batch = networks.batch(network)
@@ -125,10 +134,13 @@ def table(network, count):
         drawing = seconds_of_a_batch(network)
     total = statistics.median(whole[warm_up:])
     lines = [
-        f"By layer, {count} threads. This machine: {flops / 1e9:.0f} GFLOP/s in a product of 2048 x 2048, {copied / 1e9:.1f} GB/s read and written in a copy.",
-        "GFLOP are those of the definition: an algorithm that needs fewer may come out above the machine. MB: what must be read and written.",
-        "limit: the time that this work would take at the machine's own speed, whichever of the two is longer.",
-        f"{'':<24} {'':<9} {'ms':>8} {'share':>6} {'GFLOP':>7} {'GFLOP/s':>8} {'MB':>7} {'limit ms':>9}",
+        f"By layer, {count} threads. This machine: {flops / 1e9:.0f} GFLOP/s in a product of "
+        f"2048 x 2048, {copied / 1e9:.1f} GB/s read and written in a copy.",
+        "GFLOP are those of the definition: an algorithm that needs fewer may come out above the",
+        "machine. MB: input, weights and output, read or written once.",
+        "limit: the time that this work would take at the machine's own speed, the longer of both.",
+        f"{'':<24} {'':<9} {'ms':>8} {'share':>6} {'GFLOP':>7} {'GFLOP/s':>8} {'MB':>7} "
+        f"{'limit ms':>9}",
     ]
     listed = 0.0
     rows = []
@@ -152,7 +164,8 @@ def table(network, count):
         limit = max(flop / flops, moved / copied)
         speed = f"{flop / spent / 1e9:8.0f}" if flop else f"{'':>8}"
         lines.append(
-            f"{name:<24} {method:<9} {1e3 * spent:8.3f} {spent / total:6.1%} {flop / 1e9:7.3f} {speed} {moved / 1e6:7.1f} {1e3 * limit:9.3f}"
+            f"{name:<24} {method:<9} {1e3 * spent:8.3f} {spent / total:6.1%} "
+            f"{flop / 1e9:7.3f} {speed} {moved / 1e6:7.1f} {1e3 * limit:9.3f}"
         )
     lines.append(f"{'all of these':<24} {'':<9} {1e3 * listed:8.3f} {listed / total:6.1%}")
     lines.append(f"{'the whole step':<24} {'':<9} {1e3 * total:8.3f}")

@@ -1,24 +1,26 @@
-"""The networks that are timed, on both sides: minidann's, and the same written in PyTorch as its users would."""
+"""The networks that are timed: minidann's, and the same in PyTorch as users would write them."""
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidann import DANN, blobs
-from minidann.experiments import recipes
+from minidann import DANN
+from minidann.experiments import points, recipes
 from minidann.nn import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
-from minidann.nn.optimizers import SGD, Adam
+from minidann.nn.optimizers import SGD, Adam, Optimizer
 
 LAM = 0.5
+Transfer = Callable[[Any], Any]  # takes an array to a device
 
 
 class Size(NamedTuple):
     """What one side is given, and how often."""
 
     batch: int  # examples of each domain
-    shape: tuple  # of an example
+    shape: tuple[int, ...]  # of an example
     classes: int
     warm_up: int
     steps: int  # timed in one turn
@@ -31,16 +33,19 @@ SIZES = {
 }
 
 
-def batch(network, size=None):
-    """(x_source, y_source, x_target) of random numbers: time does not depend on what the images show."""
+def batch(network: str, size: Size | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Random x_source, y_source, x_target: time does not depend on what the images show."""
     n, shape, classes, _, _ = size or SIZES[network]
     rng = np.random.default_rng(0)
     x_source, x_target = (rng.standard_normal((n, *shape), dtype=np.float32) for _ in range(2))
     return x_source, rng.integers(0, classes, n), x_target
 
 
-def svhn(seed):
-    """The paper's network for SVHN and SYN NUMBERS, without batch-norm and dropout: convolutions of 64, 64 and 128 kernels, and wide heads."""
+def svhn(seed: int) -> DANN:
+    """The paper's network for SVHN and SYN NUMBERS, without batch-norm and dropout.
+
+    Convolutions of 64, 64 and 128 kernels, and wide heads.
+    """
     rng = np.random.default_rng(seed)
     conv, dense = partial(Conv2D, rng=rng), partial(Dense, rng=rng)
     pool = partial(MaxPool2D, 3, stride=2, padding="same")
@@ -60,16 +65,16 @@ def svhn(seed):
     return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head))
 
 
-def minidann_network(network, transfer):
+def minidann_network(network: str, transfer: Transfer) -> tuple[DANN, Optimizer]:
     """(dann, optimizer), on the device that ``transfer`` takes arrays to."""
-    build = {"mnist": recipes.tf_dann, "svhn": svhn, "blobs": partial(blobs.build, (8,))}[network]
+    build = {"mnist": recipes.tf_dann, "svhn": svhn, "blobs": partial(points.build, (8,))}[network]
     dann = build(seed=0).convert(transfer)
     return dann, Adam(dann.networks) if network == "blobs" else SGD(
         dann.networks, 0.01, momentum=0.9
     )
 
 
-def torch_network(network, device):
+def torch_network(network: str, device: str) -> tuple[Any, ...]:
     """(features, label head, domain head, optimizer) in PyTorch."""
     import torch
     from torch import nn
@@ -118,7 +123,7 @@ def torch_network(network, device):
     )
 
 
-def torch_batch(network, device):
+def torch_batch(network: str, device: str) -> list[Any]:
     """The same numbers as tensors, images with their channels first."""
     import torch
 
@@ -128,7 +133,7 @@ def torch_batch(network, device):
     return [x.to(device) for x in (x_source, y_source, x_target)]
 
 
-def torch_step(network, device):
+def torch_step(network: str, device: str) -> Callable[[], None]:
     """A function that makes one training step in PyTorch."""
     import torch
     from torch.nn.functional import cross_entropy
@@ -159,7 +164,7 @@ def torch_step(network, device):
     return step
 
 
-def minidann_step(network, transfer):
+def minidann_step(network: str, transfer: Transfer) -> Callable[[], None]:
     """A function that makes one training step."""
     dann, optimizer = minidann_network(network, transfer)
     x_source, y_source, x_target = map(transfer, batch(network))
@@ -171,20 +176,20 @@ def minidann_step(network, transfer):
     return step
 
 
-def images(network):
+def images(network: str) -> np.ndarray:
     """Random test examples: 10,000 of them, or 1,000 of the large network's, channels last."""
     n = 1000 if network == "svhn" else 10_000
     return np.random.default_rng(1).standard_normal((n, *SIZES[network].shape), dtype=np.float32)
 
 
-def minidann_evaluation(network, transfer):
+def minidann_evaluation(network: str, transfer: Transfer) -> Callable[[], Any]:
     """A function that classifies the test examples, 500 at a time."""
     dann, _ = minidann_network(network, transfer)
     x = transfer(images(network))
     return lambda: dann.predict(x)
 
 
-def torch_evaluation(network, device):
+def torch_evaluation(network: str, device: str) -> Callable[[], Any]:
     """The same in PyTorch."""
     import torch
 

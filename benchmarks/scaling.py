@@ -1,6 +1,6 @@
 """How the cost of a training step grows: with the batch, the image, the channels and the threads.
 
-    python -m benchmarks.scaling                          a table, runs/scaling/scaling.json and scaling.png
+    python -m benchmarks.scaling                  a table, runs/scaling/scaling.json and scaling.png
 
 The network is that of tf-dann (two 5x5 convolutions with pooling, a label and a domain head) with
 one size changed at a time, from 32 + 32 images of 28 x 28 and 32 kernels in the first convolution.
@@ -9,30 +9,29 @@ Each point runs in a process of its own, whose peak memory is noted.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from benchmarks import turns
 from benchmarks.networks import LAM, Size, batch
 from benchmarks.step import clock
 from minidann import DANN
-from minidann.experiment import save_figure
+from minidann.experiments.figures import save_figure
 from minidann.nn import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD
 from minidann.runtime.arrays import peak_memory
 from minidann.runtime.files import replacing
-from minidann.runtime.threads import threads
 
-BASE = {"batch": 32, "image": 28, "channels": 32, "threads": len(os.sched_getaffinity(0))}
+BASE = {"batch": 32, "image": 28, "channels": 32, "threads": turns.CORES}
 POINTS = {
     "batch": (16, 32, 64, 128, 256, 512, 1024),
     "image": (16, 28, 32, 64, 96, 128),
@@ -52,7 +51,7 @@ LABELS = {
 }
 
 
-def build(image, channels):
+def build(image: int, channels: int) -> DANN:
     """The network for images of that side."""
     rng = np.random.default_rng(0)
     conv, dense = partial(Conv2D, rng=rng), partial(Dense, rng=rng)
@@ -73,35 +72,24 @@ def build(image, channels):
     )
 
 
-def measure(point, steps=5):
+def measure(point: dict[str, int], steps: int = 5) -> tuple[float, int]:
     """(seconds of the median step, bytes of memory) of one point, in this process."""
     dann = build(point["image"], point["channels"])
     optimizer = SGD(dann.networks, 0.001, momentum=0.9)
     x_source, y_source, x_target = batch(
-        None, Size(point["batch"], (point["image"], point["image"], 3), 10, 0, 0)
+        "mnist", Size(point["batch"], (point["image"], point["image"], 3), 10, 0, 0)
     )
 
     def step():
         dann.compute_gradients(x_source, y_source, x_target, LAM)
         optimizer.step()
 
-    with threadpool_limits(point["threads"]), threads():
+    with threadpool_limits(point["threads"]):
         seconds = [clock(step) for _ in range(2 + steps)][2:]
     return statistics.median(seconds), peak_memory(x_source)
 
 
-def measure_apart(point):
-    """``measure`` in a fresh process."""
-    result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scaling", "--point", json.dumps(point)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return json.loads(result.stdout.splitlines()[-1])
-
-
-def draw(results):
+def draw(results: dict[str, list]) -> Figure:
     """Time and memory against each size; grey, what growth in proportion to the work would be."""
     figure, axes = plt.subplots(
         2,
@@ -135,7 +123,7 @@ def draw(results):
     return figure
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scaling", description=__doc__.splitlines()[0]
@@ -154,11 +142,13 @@ def main(argv=None):
         print(json.dumps(measure(args.point)))
         return 0
     varied = {args.only: POINTS[args.only]} if args.only else POINTS
-    results = {name: [] for name in varied}
+    results: dict[str, list] = {name: [] for name in varied}
     for name, size in tqdm(
         [(name, size) for name, sizes in varied.items() for size in sizes], unit="point"
     ):
-        results[name].append([size, *measure_apart(BASE | {name: size})])
+        results[name].append(
+            [size, *turns.apart("benchmarks.scaling", "--point", json.dumps(BASE | {name: size}))]
+        )
     for name, rows in results.items():
         print(f"\n{LABELS[name]:<34} {'ms a step':>10} {'MiB':>7}")
         for size, seconds, memory in rows:

@@ -1,15 +1,15 @@
 """Time and memory of one training step, beside PyTorch on the same machine in the same minutes.
 
-    python -m benchmarks.step --network mnist                      minidann alone, and a table by layer
-    python -m benchmarks.step --network svhn --against torch       and PyTorch's eager step of the same network
+    python -m benchmarks.step --network mnist                  minidann alone, a table by layer
+    python -m benchmarks.step --network svhn --against torch   and PyTorch's eager step
     python -m benchmarks.step --network blobs --threads 1
-    python -m benchmarks.step --evaluate --against torch           classify 10,000 test images instead
-    python -m benchmarks.step --device gpu --against torch         both on the GPU, timed there by CUDA events
+    python -m benchmarks.step --evaluate --against torch       classify 10,000 test images instead
+    python -m benchmarks.step --device gpu --against torch     both on the GPU, timed by its events
 
-A step is what training repeats: forward of the joined batch, both heads, backward, optimizer. Each
-side runs in a process of its own, for its threads would disturb the other's; the two take turns, so
-that a machine that slows down slows both. Printed is the median over the steps of every turn, the
-spread of these medians, their ratio turn by turn, and the most memory that either process held.
+A step is what a user's own loop repeats: ``dann.compute_gradients(...)``, ``optimizer.step()``.
+Both sides take turns, each in a process of its own. Printed is the median over the steps of every
+turn, the spread of these medians, their ratio turn by turn, and the most memory that either process
+held.
 
 On a GPU both sides compute in float32: PyTorch's convolutions are kept from TF32, which CuPy's
 products do not use either. PyTorch is no dependency of minidann: ``pip install -e ".[benchmark]"``
@@ -17,35 +17,34 @@ to compare with it.
 """
 
 import argparse
-import importlib.util
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
-from tqdm import tqdm
+from threadpoolctl import threadpool_limits
 
-from benchmarks import layers, networks
+from benchmarks import layers, networks, turns
 from minidann.runtime.arrays import device_name, peak_memory
 from minidann.runtime.device import transfer_to, why_no_gpu
-from minidann.runtime.threads import threads
+
+Step = Callable[[], object]
+Prepared = tuple[Step, Callable[[Step], float], str]  # step, clock, what it runs on
 
 
-def clock(step):
+def clock(step: Step) -> float:
     """Seconds of one step on the CPU."""
     started = time.perf_counter()
     step()
     return time.perf_counter() - started
 
 
-def gpu_clock(step, start, end, elapsed):
-    """Seconds of one step on a GPU, between two CUDA events: it works on while Python is ahead of it."""
+def gpu_clock(step: Step, start: Any, end: Any, elapsed: Callable[[Any, Any], float]) -> float:
+    """Seconds of one step between two CUDA events: the GPU works on while Python is ahead of it."""
     start.record()
     step()
     end.record()
@@ -53,8 +52,8 @@ def gpu_clock(step, start, end, elapsed):
     return elapsed(start, end) / 1e3
 
 
-def prepare_torch(network, count, device, evaluate):
-    """(step, clock, what it runs on) of PyTorch."""
+def prepare_torch(network: str, count: int, device: str, evaluate: bool) -> Prepared:
+    """PyTorch's step."""
     import torch
 
     torch.set_num_threads(count)
@@ -79,17 +78,12 @@ def prepare_torch(network, count, device, evaluate):
     )
 
 
-def prepare_minidann(network, count, device, evaluate):
-    """(step, clock, what it runs on) of minidann."""
+def prepare_minidann(network: str, count: int, device: str, evaluate: bool) -> Prepared:
+    """minidann's step."""
     transfer = transfer_to(device)
     step = (networks.minidann_evaluation if evaluate else networks.minidann_step)(network, transfer)
     if device == "cpu":
-        blas = next(library for library in threadpool_info() if library["user_api"] == "blas")
-        return (
-            step,
-            clock,
-            f"NumPy {np.__version__}, {blas['internal_api']} {blas.get('architecture', '')}, {count} threads",
-        )
+        return step, clock, f"NumPy {np.__version__}, {turns.blas_name()}, {count} threads"
     import cupy
 
     timer = partial(
@@ -101,44 +95,17 @@ def prepare_minidann(network, count, device, evaluate):
     return step, timer, f"CuPy {cupy.__version__}, {device_name(transfer(np.zeros(1)))}"
 
 
-def turn(side, network, count, device, evaluate):
-    """Time one side in this process: (seconds of the median step, bytes of memory, what it ran on)."""
-    step, timer, ran_on = {"minidann": prepare_minidann, "torch": prepare_torch}[side](
-        network, count, device, evaluate
-    )
+def turn(side: str, network: str, count: int, device: str, evaluate: bool) -> turns.Turn:
+    """Time one side in this process: the median step."""
+    prepare = {"minidann": prepare_minidann, "torch": prepare_torch}[side]
+    step, timer, ran_on = prepare(network, count, device, evaluate)
     warm_up, steps = (1, 3) if evaluate else networks.SIZES[network][-2:]
-    with threadpool_limits(count), threads():
+    with threadpool_limits(count):
         seconds = [timer(step) for _ in range(warm_up + steps)][warm_up:]
-    return statistics.median(seconds), peak_memory(np.zeros(1)), ran_on
+    return turns.Turn(statistics.median(seconds), peak_memory(np.zeros(1)), ran_on)
 
 
-def turn_apart(side, args):
-    """``turn`` in a fresh process. Kernels chosen for old BLAS builds (OPENBLAS_CORETYPE) are not imposed on it."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-    }
-    options = [
-        "--network",
-        args.network,
-        "--threads",
-        str(args.threads),
-        "--device",
-        args.device,
-        *(["--evaluate"] if args.evaluate else []),
-    ]
-    result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.step", "--turn", side, *options],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return json.loads(result.stdout.splitlines()[-1])
-
-
-def parse(argv):
+def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.step", description=__doc__.splitlines()[0]
@@ -149,7 +116,7 @@ def parse(argv):
     parser.add_argument(
         "--evaluate",
         action="store_true",
-        help="time the classification of 10,000 test examples (svhn: 1,000) instead of a training step",
+        help="time the classification of 10,000 examples (svhn: 1,000) instead of a training step",
     )
     parser.add_argument(
         "--turns",
@@ -158,11 +125,10 @@ def parse(argv):
         metavar="N",
         help="turns of each side (default: %(default)s)",
     )
-    cores = len(os.sched_getaffinity(0))
     parser.add_argument(
         "--threads",
         type=int,
-        default=cores,
+        default=turns.CORES,
         metavar="N",
         help="threads of each side (default: one a core, %(default)s)",
     )
@@ -176,7 +142,7 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Print the tables."""
     args = parse(argv)
     if args.turn == "layers":
@@ -188,34 +154,18 @@ def main(argv=None):
     if args.device == "gpu" and why_no_gpu():
         print(f"skipped: {why_no_gpu()}", file=sys.stderr)
         return 0
-    if args.against and not importlib.util.find_spec("torch"):
-        print(
-            'error: PyTorch is not installed; pip install -e ".[benchmark]", or leave --against out',
-            file=sys.stderr,
-        )
+    if args.against and not turns.has_torch():
+        print(turns.NO_TORCH, file=sys.stderr)
         return 1
+    options = [f"--{name}={getattr(args, name)}" for name in ("network", "threads", "device")]
+    options += ["--evaluate"] if args.evaluate else []
     sides = ["minidann", *([args.against] if args.against else [])]
-    times, memory, ran_on = {side: [] for side in sides}, {}, {}
-    for _ in tqdm(range(args.turns), unit="turn"):
-        for side in sides:
-            seconds, memory[side], ran_on[side] = turn_apart(side, args)
-            times[side].append(seconds)
+    taken = turns.alternate("benchmarks.step", sides, args.turns, *options)
     what = "evaluation" if args.evaluate else "one step"
-    print(
-        f"{args.network}: {what}, {args.turns} turns, {platform.machine()}, {os.cpu_count()} cores"
-    )
-    for side in sides:
-        median, low, high = (1e3 * f(times[side]) for f in (statistics.median, min, max))
-        print(
-            f"{side:<10} {median:9.3f} ms   ({low:.3f} to {high:.3f})   {memory[side] / 2**20:6.0f} MiB   {ran_on[side]}"
-        )
-    if args.against:
-        ratios = [a / b for a, b in zip(times["minidann"], times[args.against])]
-        print(
-            f"{'ratio':<10} {statistics.median(ratios):9.2f}      ({min(ratios):.2f} to {max(ratios):.2f})   minidann / {args.against}, turn by turn"
-        )
+    print(f"{args.network}: {what}, {args.turns} turns, {turns.machine()}")
+    print(turns.summary(taken, "ms"))
     if args.device == "cpu" and not args.evaluate:
-        print("\n" + turn_apart("layers", args))
+        print("\n" + turns.apart("benchmarks.step", "--turn", "layers", *options))
     return 0
 
 

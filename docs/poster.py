@@ -29,9 +29,11 @@ from sklearn.decomposition import PCA
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from minidann import DANN, blobs
+from minidann import DANN
 from minidann.data import make_blobs_pair
-from minidann.experiments.plots import DOMAINS, GREEN, GREY, METHODS, ORANGE, TEN
+from minidann.experiments.plots import DOMAINS, GREEN, GREY, ORANGE, TEN
+from minidann.experiments.points import ANNEALED, REGIMES, train_regime
+from minidann.experiments.runs import METHODS
 from minidann.nn import (
     BatchNorm,
     Conv2D,
@@ -662,9 +664,7 @@ def blobs_features(steps):
     source, target = make_blobs_pair(seed=0)
     shown = {"the data": (source.x, target.x)}
     for title in SHOWN:
-        dann = blobs.train(
-            (blobs.REGIMES | blobs.ANNEALED)[title], source, target, steps=steps, seed=0
-        )
+        dann = train_regime((REGIMES | ANNEALED)[title], source, target, steps=steps, seed=0)
         features = [dann.transform(points.x) for points in (source, target)]
         pca = PCA(2).fit(np.concatenate(features))
         shown[title] = tuple(map(pca.transform, features))

@@ -37,6 +37,7 @@ from minidann.runtime.errors import InputError
 from minidann.runtime.state import State, check_state, part, with_prefix
 
 NETWORKS = ("features", "label_head", "domain_head")  # names of ``DANN.networks``
+from minidann.runtime.threads import on_all_cores
 
 
 class Losses(NamedTuple):
@@ -187,6 +188,7 @@ class DANN:
     def _named(self):
         return dict(zip(NETWORKS, self.networks))
 
+    @on_all_cores
     def compute_gradients(self, x_source, y_source, x_target, lam):
         """Set the gradients of all three networks for one joined batch.
 
@@ -216,6 +218,7 @@ class DANN:
         self.features.parameter_gradients(df)
         return Losses(L_y, L_d)
 
+    @on_all_cores
     def compute_label_gradients(self, x, y):
         """Set the gradients of features and label head for L_y alone.
 
@@ -225,6 +228,7 @@ class DANN:
         self.features.parameter_gradients(df)
         return Losses(label=L_y)
 
+    @on_all_cores
     def compute_domain_gradients(self, x_source, x_target, lam):
         """Set the gradients of features and domain head for L_d alone.
 
@@ -258,14 +262,17 @@ class DANN:
             self.domain_weight * dlogits
         )
 
+    @on_all_cores
     def predict(self, x, batch_size=500):
         """The most probable class of each example: integers (N,)."""
         return self._batched(lambda part: self._label_logits(part).argmax(axis=1), x, batch_size)
 
+    @on_all_cores
     def predict_proba(self, x: Array, batch_size: int = 500) -> Array:
         """The probability of each class for each example: (N, K), each row adds up to 1."""
         return self._batched(lambda part: softmax(self._label_logits(part)), x, batch_size)
 
+    @on_all_cores
     def predict_domain(self, x, batch_size=500):
         """The more probable domain of each example, 0 source and 1 target: integers (N,)."""
         return self._batched(
@@ -274,10 +281,12 @@ class DANN:
             batch_size,
         )
 
+    @on_all_cores
     def transform(self, x, batch_size=500):
         """The features f = G_f(x): (N, F)."""
         return self._batched(self.features.forward, x, batch_size)
 
+    @on_all_cores
     def adapt_batch_norm(self, x):
         """Evaluate from now on with the batch-norm statistics of x (N, ...).
 

@@ -1,14 +1,14 @@
-"""Digits of one kind to digits of another: MNIST, MNIST-M, SVHN, SYN NUMBERS, USPS, any of them to any other.
+"""Digits of one kind to digits of another: MNIST, MNIST-M, SVHN, SYN NUMBERS, USPS, any to any.
 
-    python -m minidann.digits --source svhn --target mnist --recipe svhn      the paper's SVHN to MNIST
-    python -m minidann.digits --source mnist usps --target mnist usps         both ways, with the lighter network
-    python -m minidann.digits --matrix                                        every pair of the sets that are here
+    python -m minidann.digits --source svhn --target mnist --recipe svhn   the paper's pair
+    python -m minidann.digits --source mnist usps --target mnist usps      both ways, light network
+    python -m minidann.digits --matrix                                     every pair that is here
 
 For each pair: source only, DANN, and trained on target; see ``python -m minidann.mnistm --help``
 for the methods. A network that is trained on a source alone is trained once, however many targets
 it is tested on.
 
-Recipes: ``light``, the network of ``best`` for fewer steps on images bent at random, at 28x28;
+Recipes: ``light``, the network of ``best`` for fewer steps on images warped at random, at 28x28;
 ``pseudo``, the same with pseudo-labels on the target, which goes beyond DANN; ``svhn``, the paper's
 large network, at 32x32. See :mod:`minidann.experiments.recipes`. Every image gets three channels;
 with ``light`` and ``pseudo`` its own mean is subtracted, with ``svhn`` its domain's.
@@ -16,158 +16,97 @@ with ``light`` and ``pseudo`` its own mean is subtracted, with ``svhn`` its doma
 
 import argparse
 import sys
-from itertools import product
+from collections.abc import Sequence
+from dataclasses import replace
 
-from minidann.adaptation import (
-    METHODS,
-    Task,
-    adapt_options,
-    begin,
-    conduct,
-    load,
-    of_pair,
-    report,
-    table,
-    target_accuracy,
+from minidann.experiments.config import ImageSettings
+from minidann.experiments.figures import save_figures
+from minidann.experiments.images import available, load_sets, train_and_test
+from minidann.experiments.options import (
+    add_image_options,
+    add_method_option,
+    execution,
+    methods,
+    seeds,
 )
-from minidann.experiment import spread
-from minidann.experiments import plots
-from minidann.experiments.recipes import RECIPES
+from minidann.experiments.plans import name_models, pair_up, plan
+from minidann.experiments.runs import Experiment, begin, conduct
+from minidann.experiments.tables import matrix_table, pair_table
 from minidann.runtime.command import clear_errors
-from minidann.runtime.errors import InputError
 
 NAMES = ("mnist", "mnistm", "svhn", "synth", "usps")
 
 
-def parse(argv):
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m minidann.digits",
-        description="Train on one set of digits, test on another: without adaptation, with DANN, and (the ceiling) on the other's own labels.",
-        epilog="mnist, mnistm (made of MNIST and BSDS500), svhn and usps are files, found as python -m minidann.data says; synth is drawn here. "
-        "One DANN run of the recipe light takes some four minutes on one core, of pseudo twelve; of svhn, some hours on two cores: rather for a GPU.",
+        allow_abbrev=False,
+        description="Train on one set of digits, test on another: without adaptation, with DANN, "
+        "and (the ceiling) on the other's own labels.",
+        epilog="mnist, mnistm (made of MNIST and BSDS500), svhn and usps are files, found as "
+        "python -m minidann.data says; synth is drawn here. One DANN run of the recipe light takes "
+        "some four minutes on one core, of pseudo twelve; of svhn, some hours on two cores: rather "
+        "for a GPU. model.npz (SOURCE-TARGET-model.npz if there are several pairs) is the network "
+        "of the first seed, trained with DANN or by --method.",
     )
+    sets = {"nargs": "+", "choices": NAMES, "metavar": "NAME"}
     parser.add_argument(
-        "--source",
-        nargs="+",
-        choices=NAMES,
-        metavar="NAME",
-        help=f"what to train on, one or more of {', '.join(NAMES)}",
+        "--source", help=f"what to train on, one or more of {', '.join(NAMES)}", **sets
     )
     parser.add_argument(
         "--target",
-        nargs="+",
-        choices=NAMES,
-        metavar="NAME",
         help="what to adapt to, one or more of the same; each source to each target",
+        **sets,
     )
     parser.add_argument(
         "--matrix",
         action="store_true",
-        help="all pairs of the sets that are here, source only and DANN, as a table of sources and targets",
+        help="all pairs of the sets that are here, source only and DANN, as a table of sources "
+        "and targets",
     )
-    recipes = "light, a small network; pseudo, the same with pseudo-labels beside DANN; or svhn, the paper's large one (default: %(default)s)"
     parser.add_argument(
         "--recipe",
         choices=("light", "pseudo", "svhn"),
         default="light",
-        help=f"network and training protocol: {recipes}",
+        help="network and training protocol: light, a small network; pseudo, the same with "
+        "pseudo-labels beside DANN; or svhn, the paper's large one (default: %(default)s)",
     )
-    parser.add_argument(
-        "--method",
-        choices=(*METHODS, "all"),
-        default="all",
-        help="what to train on (default: %(default)s)",
-    )
-    parser.add_argument("--data-dir", metavar="DIR", help="folder that holds mnist/, usps/ ...")
-    adapt_options(parser, out="runs/digits")
-    args = parser.parse_args(argv)
-    if args.matrix == bool(args.source or args.target):
+    add_method_option(parser)
+    add_image_options(parser, out="runs/digits")
+    options = parser.parse_args(argv)
+    if options.matrix == bool(options.source or options.target):
         parser.error("give either --matrix or --source and --target")
-    if args.matrix and args.method == "target":
+    if options.matrix and options.method == "target":
         parser.error(
             "--matrix has no --method target: trained on target is source only, on the diagonal"
         )
-    if not args.matrix and not (args.source and args.target):
+    if not options.matrix and not (options.source and options.target):
         parser.error("give both --source and --target")
-    if not args.matrix and not pairs(args, NAMES):
-        parser.error(f"--source and --target are both {args.source[0]}; choose two different sets")
-    return args
-
-
-def pairs(args, names):
-    """Every source with every target; with ``--matrix`` each of the names is both."""
-    sources, targets = (names, names) if args.matrix else (args.source, args.target)
-    return [pair for pair in product(sources, targets) if pair[0] != pair[1]]
-
-
-def plan(args, pairs):
-    """The tasks: source only once for each source, DANN for each pair, trained on target once for each target."""
-    runs = {"source": first_of_each(pairs, 0), "target": first_of_each(pairs, 1), "dann": pairs}
-    if args.matrix:
-        del runs["target"]  # which is source only, on the diagonal
-    wanted = runs if args.method == "all" else [args.method]
-    return [
-        Task(*pair, method, seed)
-        for method in wanted
-        for pair in runs[method]
-        for seed in range(args.seed, args.seed + args.seeds)
-    ]
-
-
-def first_of_each(pairs, i):
-    """The first pair of each source (i = 0) or target (i = 1)."""
-    return [
-        pair
-        for at, pair in enumerate(pairs)
-        if pair[i] not in [earlier[i] for earlier in pairs[:at]]
-    ]
-
-
-def available(args):
-    """The sets that can be loaded; says which can not."""
-    names = []
-    for name in NAMES:
-        try:
-            load(name, RECIPES[args.recipe].binarize, args.limit, args.data_dir)
-            names.append(name)
-        except InputError as error:
-            print(f"Without {name}: {error}", file=sys.stderr)
-    return names
-
-
-def matrix(outcomes, names):
-    """dann_tf2.0's table for each method: a row for each set trained on, a column for each tested on; the diagonal is source only's own."""
-    lines = []
-    for method in ("source", "dann"):
-        lines += [
-            f"{plots.METHODS[method]}: accuracy on the test images of",
-            f"{'trained on':<12}" + "".join(f"{name:>18}" for name in names),
-        ]
-        for source in names:
-            cells = []
-            for target in names:
-                found = of_pair(outcomes, source, target, "source" if source == target else method)
-                cells.append(
-                    spread([target_accuracy(outcome, target) for outcome in found.values()])
-                    if found
-                    else "-"
-                )
-            lines.append(f"{source:<12}" + "".join(f"{cell:>18}" for cell in cells))
-    return "\n".join(lines)
+    return options
 
 
 @clear_errors
-def main(argv=None):
-    """Run the methods on the pairs, write ``results.json``, ``history.csv`` and the figures, print the table."""
-    args = parse(argv)
-    begin(args, () if args.matrix else (*args.source, *args.target))
-    names = available(args) if args.matrix else list(dict.fromkeys(args.source + args.target))
-    args.tested = names if args.matrix else args.target
-    chosen = pairs(args, names)
-    outcomes = conduct("digits", plan(args, chosen), args)
-    print(matrix(outcomes, names) if args.matrix else table(outcomes, chosen))
-    report(outcomes, chosen, args)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the methods on the pairs, write records, models and figures, print the table."""
+    options = parse(argv)
+    settings = ImageSettings.from_options(options)
+    begin(settings, execution(options))
+    if options.matrix:
+        sources = targets = available(NAMES, settings)
+    else:
+        sources, targets = options.source, options.target
+        load_sets((*sources, *targets), settings)
+    pairs = pair_up(sources, targets)
+    chosen = [method for method in methods(options) if not (options.matrix and method == "target")]
+    tasks = plan(pairs, chosen, seeds(options))
+    settings = replace(settings, tested=tuple(targets), models=name_models(tasks))
+    outcomes = conduct(
+        Experiment("digits", train_and_test, tasks, settings, execution(options), vars(options))
+    )
+    print(matrix_table(outcomes, sources) if options.matrix else pair_table(outcomes, pairs))
+    names = [*settings.models.values(), *save_figures(outcomes, pairs, settings)]
+    print(f"Written to {settings.out}: results.json, history.csv, {', '.join(names)}")
     return 0
 
 

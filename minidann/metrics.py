@@ -1,58 +1,86 @@
-"""How well a trained DANN does, on both questions it is asked."""
+"""How well a trained DANN does, on both questions that it is asked: which class, which domain."""
 
-from minidann.runtime.arrays import array_module, to_host
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minidann.runtime.arrays import Array, array_module, to_host
+from minidann.runtime.threads import on_all_cores
+
+if TYPE_CHECKING:
+    from minidann.dann import DANN
+
+Prepare = Callable[[Array], Array]
 
 
-def accuracy(predicted, labels):
-    """Share of predictions that equal their labels, a float in 0..1."""
+def accuracy(predicted: Array, labels: Array | int) -> float:
+    """Share of predictions that equal their labels, in 0..1."""
     return float((predicted == labels).mean())
 
 
-def predictions(dann, x, prepare=None, batch_size=500):
-    """(classes, domains) that a DANN in evaluation mode predicts: two integer arrays (N,) in main memory.
+@on_all_cores
+def predictions(
+    dann: DANN, x: Array, prepare: Prepare | None = None, batch_size: int = 500
+) -> tuple[np.ndarray, np.ndarray]:
+    """The classes and the domains that a DANN predicts in evaluation mode.
 
     Parameters
     ----------
+    dann : DANN
     x : array (N, ...)
     prepare : function, optional
-        Applied to each part of x before the network sees it, so that images can stay bytes.
+        Applied to each batch of x before the network sees it, so that images can stay bytes.
     batch_size : int
         Examples worked on at a time.
+
+    Returns
+    -------
+    classes, domains : integer array (N,)
+        In main memory.
     """
     classes, domains = [], []
     for start in range(0, len(x), batch_size):
-        part = x[start : start + batch_size]
-        f = dann.features.forward(prepare(part) if prepare else part)
+        batch = x[start : start + batch_size]
+        f = dann.features.forward(prepare(batch) if prepare else batch)
         classes.append(dann.label_head.forward(f).argmax(axis=1))
         domains.append(dann.domain_of(dann.domain_head.forward(f)))
-    return tuple(to_host(array_module(parts[0]).concatenate(parts)) for parts in (classes, domains))
+    xp = array_module(classes[0])
+    return to_host(xp.concatenate(classes)), to_host(xp.concatenate(domains))
 
 
-def evaluate(dann, source, target, prepare=None, prepare_target=None):
+def evaluate(
+    dann: DANN,
+    source: tuple[Array, Array],
+    target: tuple[Array, Array],
+    prepare: Prepare | None = None,
+    prepare_target: Prepare | None = None,
+) -> dict[str, float]:
     """The four accuracies of a DANN.
 
     Parameters
     ----------
+    dann : DANN
     source, target : (x, y)
         Examples (N, ...) and class labels (N,) of each domain. Target labels serve here, to report,
         and nowhere else.
     prepare, prepare_target : function, optional
-        See :func:`predictions`. One given alone is for both domains.
+        See :func:`predictions`. If only the first is given, it is for both domains.
 
     Returns
     -------
     dict of str to float
-        ``source_class``, ``target_class``: share of right classes; ``source_domain``,
-        ``target_domain``: share of examples recognised as what they are. Where the domains can not
-        be told apart the two average to one half.
+        ``source_class``, ``target_class``: share of classes predicted right; ``source_domain``,
+        ``target_domain``: share of examples recognised as source or target. If the domains cannot
+        be told apart, these two average to one half.
     """
     result = {}
-    of_source, of_target = (
-        ("source", *source, prepare),
-        ("target", *target, prepare_target or prepare),
-    )
-    for domain, (name, x, y, prepare) in enumerate((of_source, of_target)):
-        classes, domains = predictions(dann, x, prepare)
+    of_source = ("source", *source, prepare)
+    of_target = ("target", *target, prepare_target or prepare)
+    for domain, (name, x, y, prepare_x) in enumerate((of_source, of_target)):
+        classes, domains = predictions(dann, x, prepare_x)
         result[f"{name}_class"] = accuracy(classes, to_host(y))
         result[f"{name}_domain"] = accuracy(domains, domain)
     return result

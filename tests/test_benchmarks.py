@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def benchmark(*options):
-    command = [sys.executable, "-m", "benchmarks.step", *options]
+def benchmark(*options, program="step"):
+    command = [sys.executable, "-m", f"benchmarks.{program}", *options]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
@@ -41,6 +42,23 @@ def test_an_evaluation_is_timed():
     ), result.stderr
 
 
+@pytest.mark.parametrize("recipe", ["best", "light"])
+def test_a_run_of_a_recipe_is_timed_on_both_sides_with_the_same_network(recipe):
+    against = ["--against", "torch"] if importlib.util.find_spec("torch") else []
+    options = ["--recipe", recipe, "--steps", "2", "--turns", "1", "--threads", "1", *against]
+    result = benchmark(*options, program="run")
+    assert result.returncode == 0, result.stderr
+    assert f"{recipe} on random images: 2 steps, 1 turns" in result.stdout
+    sizes = re.findall(r"([\d,]+) parameters", result.stdout)
+    assert sizes == ["257,254"] * (2 if against else 1)
+    assert ("minidann / torch" in result.stdout) == bool(against)
+
+
+def test_a_run_of_no_recipe_is_refused_by_its_name():
+    result = benchmark("--recipe", "beste", program="run")
+    assert result.returncode == 2 and "'beste'" in result.stderr
+
+
 def test_scaling_is_measured_and_drawn(tmp_path):
     command = [sys.executable, "-m", "benchmarks.scaling", "--only", "threads", "--out", tmp_path]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
@@ -62,8 +80,6 @@ def test_a_missing_pytorch_is_said_in_one_sentence():
     if importlib.util.find_spec("torch"):
         assert "minidann / torch" in result.stdout
     else:
-        assert (
-            result.returncode == 1
-            and result.stderr
-            == 'error: PyTorch is not installed; pip install -e ".[benchmark]", or leave --against out\n'
-        )
+        remedy = 'pip install -e ".[benchmark]", or leave --against out'
+        assert result.returncode == 1
+        assert result.stderr == f"error: PyTorch is not installed; {remedy}\n"

@@ -1,74 +1,23 @@
-"""The Blobs program, from its recipe to its command line."""
+"""The Blobs program, from its command line."""
 
 import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from minidann import blobs
-from minidann.data import make_blobs_pair
-from minidann.metrics import evaluate
-from minidann.runtime.progress import progress_bar
-
-
-@pytest.fixture(scope="module")
-def pair():
-    return make_blobs_pair(seed=3)
-
-
-def trained(regime, pair, steps=3000):
-    return evaluate(blobs.train(regime, *pair, steps=steps, seed=3), *pair)
-
-
-def test_without_adaptation_the_target_is_at_chance(pair):
-    result = trained(blobs.REGIMES["label only"], pair)
-    assert result["source_class"] > 0.98
-    assert result["target_class"] < 0.7
-
-
-def test_dann_adapts_and_keeps_the_source(pair):
-    result = trained(blobs.REGIMES["DANN deep"], pair, steps=6000)
-    assert result["target_class"] > 0.88
-    assert result["source_class"] > 0.93
-
-
-def test_the_domain_classifier_tells_the_domains_apart(pair):
-    result = trained(blobs.REGIMES["domain classifier"], pair)
-    assert min(result["source_domain"], result["target_domain"]) > 0.97
-
-
-def test_the_networks_are_those_of_tf_dann():
-    shallow, deep = blobs.build((), 0), blobs.build((8,), 0)
-    assert [a.shape for a in shallow.features.params.values()] == [(2, 15), (15,)]
-    assert [a.shape for a in shallow.label_head.params.values()] == [(15, 2), (2,)]
-    assert [a.shape for a in shallow.domain_head.params.values()] == [(15, 2), (2,)]
-    assert [a.shape for a in deep.domain_head.params.values()] == [(15, 8), (8,), (8, 2), (2,)]
-    assert np.abs(shallow.features.params["0.W"]).max() <= 0.2
-    assert (shallow.features.params["0.b"] == np.float32(0.1)).all()
-
-
-def test_target_labels_do_not_change_the_weights(pair):
-    source, target = pair
-    shuffled = target._replace(y=np.roll(target.y, 7))
-    regime = blobs.REGIMES["DANN deep"]
-    with progress_bar(100) as bar:
-        one, other = (
-            blobs.train(regime, source, t, steps=50, seed=0, bar=bar) for t in (target, shuffled)
-        )
-    for name, array in one.features.params.items():
-        np.testing.assert_array_equal(array, other.features.params[name])
+from minidann.experiments.points import ANNEALED, REGIMES
 
 
 def test_main_writes_the_record_and_the_figure(tmp_path, capsys):
     assert blobs.main(["--steps", "20", "--seed", "5", "--anneal", "--out", str(tmp_path)]) == 0
     record = json.loads((tmp_path / "results.json").read_text())
-    assert {run["regime"] for run in record["runs"]} == set(blobs.REGIMES | blobs.ANNEALED)
+    assert {run["regime"] for run in record["runs"]} == set(REGIMES | ANNEALED)
     assert {run["seed"] for run in record["runs"]} == {5}
     assert (tmp_path / "blobs.png").read_bytes().startswith(b"\x89PNG")
     table = capsys.readouterr().out
-    assert all(title in table for title in blobs.REGIMES | blobs.ANNEALED)
+    assert all(title in table for title in REGIMES | ANNEALED)
 
 
 def test_seeds_side_by_side_give_what_they_give_one_by_one(tmp_path):
@@ -94,7 +43,7 @@ def test_seeds_side_by_side_give_what_they_give_one_by_one(tmp_path):
             [(r["seed"], r["regime"], r["source_class"], r["target_class"]) for r in runs]
         )
 
-    assert len(accuracies("1")) == 2 * len(blobs.REGIMES)
+    assert len(accuracies("1")) == 2 * len(REGIMES)
     assert accuracies("1") == accuracies("2")
 
 

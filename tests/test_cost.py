@@ -6,8 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minidann import blobs
-from minidann.experiments import recipes
+from minidann.experiments import points, recipes
 from minidann.fast import products
 from minidann.nn.optimizers import SGD, Adam
 
@@ -18,7 +17,7 @@ NETWORKS = {
         (28, 28, 3),
         10,
     ),
-    "blobs": (lambda: blobs.build((8,), 0), Adam, (2,), 2),
+    "blobs": (lambda: points.build((8,), 0), Adam, (2,), 2),
 }
 
 

@@ -1,4 +1,7 @@
-"""One step of DANN against finite differences of the two losses, written out from definitions."""
+"""One step of DANN against finite differences of the two losses.
+
+The losses are written out here from their definitions.
+"""
 
 from typing import NamedTuple
 

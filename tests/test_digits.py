@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from minidann import digits
-from minidann.adaptation import Outcome, Task
-from minidann.train import History
 
 
 def program(*options, **environment):
@@ -20,31 +18,6 @@ def program(*options, **environment):
 
 def records(folder):
     return json.loads((folder / "results.json").read_text())["runs"]
-
-
-def tasks(options):
-    args = digits.parse(options)
-    return [task[:] for task in digits.plan(args, digits.pairs(args, digits.NAMES))]
-
-
-def test_each_source_goes_to_each_target_and_is_trained_alone_only_once():
-    planned = tasks(["--source", "mnist", "usps", "--target", "usps", "mnistm", "--seeds", "2"])
-    assert planned == [
-        *(("mnist", "usps", "source", seed) for seed in (0, 1)),
-        *(("usps", "mnistm", "source", seed) for seed in (0, 1)),
-        *(("mnist", "usps", "target", seed) for seed in (0, 1)),
-        *(("mnist", "mnistm", "target", seed) for seed in (0, 1)),
-        *(("mnist", "usps", "dann", seed) for seed in (0, 1)),
-        *(("mnist", "mnistm", "dann", seed) for seed in (0, 1)),
-        *(("usps", "mnistm", "dann", seed) for seed in (0, 1)),
-    ]
-
-
-def test_the_matrix_has_every_pair_and_trains_each_source_once():
-    planned = tasks(["--matrix"])
-    assert sum(task[2] == "dann" for task in planned) == 5 * 4
-    assert [task[0] for task in planned if task[2] == "source"] == list(digits.NAMES)
-    assert not any(task[2] == "target" for task in planned)
 
 
 @pytest.mark.parametrize("recipe", ["svhn", "pseudo"])
@@ -120,28 +93,6 @@ def test_the_matrix_goes_without_what_is_not_there(small_data, tmp_path):
     assert "Without svhn:" in result.stderr and "Without mnistm:" in result.stderr
     assert result.stdout.splitlines()[1].split() == ["trained", "on", "mnist", "synth", "usps"]
     assert list((tmp_path / "out").glob("*.png"))
-
-
-def test_the_matrix_reads_sources_down_and_targets_across():
-    def outcome(task, **shares):
-        counts = {
-            name: [[right, 100 - right] + 8 * [0]] + 9 * [10 * [0]]
-            for name, right in shares.items()
-        }
-        return Outcome(task._asdict() | {"confusion": counts}, History(), {})
-
-    outcomes = {
-        task: outcome(task, **shares)
-        for task, shares in (
-            (Task("mnist", "usps", "source", 0), {"mnist": 99, "usps": 80}),
-            (Task("usps", "mnist", "source", 0), {"mnist": 60, "usps": 97}),
-            (Task("mnist", "usps", "dann", 0), {"usps": 90}),
-            (Task("usps", "mnist", "dann", 0), {"mnist": 70}),
-        )
-    }
-    rows = [line.split() for line in digits.matrix(outcomes, ["mnist", "usps"]).splitlines()]
-    assert rows[2] == ["mnist", "0.9900", "0.8000"] and rows[3] == ["usps", "0.6000", "0.9700"]
-    assert rows[6] == ["mnist", "0.9900", "0.9000"] and rows[7] == ["usps", "0.7000", "0.9700"]
 
 
 MISTAKES = {

@@ -15,8 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minidann import adaptation, mnistm
-from minidann.experiments import recipes
+from minidann import mnistm
+from minidann.data.registry import load_dataset
+from minidann.experiments import images, recipes
+from minidann.experiments.config import ImageSettings
+from minidann.experiments.runs import METHODS, Task
 
 
 def program(*options, **environment):
@@ -30,7 +33,7 @@ def test_all_methods_run_from_the_command_line(small_data, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     record = json.loads((tmp_path / "results.json").read_text())
-    assert [run["method"] for run in record["runs"]] == list(adaptation.METHODS)
+    assert [run["method"] for run in record["runs"]] == list(METHODS)
     assert (
         record["options"]["recipe"] == "tf-dann"
         and record["environment"]["numpy"] == np.__version__
@@ -113,12 +116,9 @@ def test_the_network_is_that_of_tf_dann():
 
 
 def test_dann_on_the_digits_beats_chance(tmp_path):
-    args = mnistm.parse(
-        ["--data", "digits", "--steps", "40", "--limit", "400", "--out", str(tmp_path)]
-    )
-    args.out = tmp_path
-    record, history, features = adaptation.run(
-        adaptation.Task("digits", "digits-m", "dann", 0), args, None
+    settings = ImageSettings(recipe="tf-dann", steps=40, limit=400, out=tmp_path)
+    record, history, features = images.train_and_test(
+        Task("digits", "digits-m", "dann", 0), settings
     )
     assert record["source_class"] > 0.3  # ten classes
     assert features["digits-m"].shape == (2 * 400, 2352) and history[-1]["step"] == 40
@@ -151,7 +151,7 @@ def test_a_damaged_file_is_named_in_one_sentence(what, small_data, tmp_path, cap
     for file in (small_data / "mnist").iterdir():
         (tmp_path / "mnist" / file.name).write_bytes(file.read_bytes())
     damage(tmp_path, name, change)
-    adaptation.load.cache_clear()
+    images.load.cache_clear()
     assert mnistm.main(["--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert name in error and "download" in error and error.count("\n") == 1
@@ -308,7 +308,7 @@ def test_the_script_that_builds_mnistm_writes_what_the_program_trains_on(small_d
     command = [sys.executable, script, "--data-dir", small_data, "--out", tmp_path / "mnistm.npz"]
     subprocess.run(command, check=True, capture_output=True)
     with np.load(tmp_path / "mnistm.npz", allow_pickle=False) as built:
-        target = adaptation.load("mnistm", True, None, str(small_data))
+        target = load_dataset("mnistm", binarize=True, data_dir=small_data)
         for name, array in target._asdict().items():
             np.testing.assert_array_equal(built[name], array)
     refused = subprocess.run(

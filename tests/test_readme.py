@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from minidann.experiment import summarize
+from minidann.experiments.records import summarize
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

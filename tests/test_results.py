@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from minidann import ablation, digits
-from minidann.adaptation import Outcome, Task, of_pair, target_accuracy
-from minidann.experiment import summarize
+from minidann.experiments.records import summarize
+from minidann.experiments.runs import Outcome, Task
+from minidann.experiments.tables import matrix_table, of_pair, target_accuracy
+from minidann.experiments.variants import VARIANTS
 
 RESULTS = Path(__file__).parents[1] / "docs/results"
 NAMES = {"MNIST": "mnist", "MNIST-M": "mnistm", "USPS": "usps", "SYN": "synth", "SVHN": "svhn"}
@@ -50,7 +51,8 @@ def outcomes(cell):
     whole = [
         {"source": "mnist", "target": "mnistm"} | run for run in runs
     ]  # tf-dann's records name no pair
-    return {Task(*(run[name] for name in Task._fields)): Outcome(run, []) for run in whole}
+    names = ("source", "target", "method", "seed")
+    return {Task(*(run[name] for name in names)): Outcome(run) for run in whole}
 
 
 def accuracy(outcome, target):
@@ -103,12 +105,12 @@ def test_the_table_of_the_ablation_holds_what_its_record_holds():
         cells[0]: cells[1:]
         for cells in (
             [cell.strip() for cell in line.strip("|").split("|")]
-            for line in lines[start : start + len(ablation.VARIANTS)]
+            for line in lines[start : start + len(VARIANTS)]
         )
     }
-    assert list(found) == list(ablation.VARIANTS)
+    assert list(found) == list(VARIANTS)
     for variant, cells in found.items():
-        records = [run for run in runs if run["method"] == variant]
+        records = [run for run in runs if run["variant"] == variant]
         domain = [(run["source_domain"] + run["target_domain"]) / 2 for run in records]
         columns = [
             [run[key] for run in records]
@@ -122,7 +124,7 @@ def test_tutorial_13_quotes_the_record_of_the_ablation():
     text = (RESULTS.parents[1] / "tutorials/13_what_goes_wrong.py").read_text(encoding="utf-8")
     for variant, where in (("best", "with the schedule"), ("lambda 1 throughout", "without")):
         assert (
-            f"{figure([run['target_class'] for run in runs if run['method'] == variant])} {where}"
+            f"{figure([run['target_class'] for run in runs if run['variant'] == variant])} {where}"
             in text
         )
 
@@ -174,10 +176,10 @@ def test_the_row_of_the_large_network_and_of_the_light_one(row, names):
 
 
 def test_the_matrix_on_the_page_is_the_programs_own():
-    record = json.loads((RESULTS / "matrix.json").read_text())
-    assert digits.matrix(outcomes("`matrix.json`"), record["options"]["tested"]) in (
-        RESULTS / "digits.md"
-    ).read_text(encoding="utf-8")
+    runs = outcomes("`matrix.json`")
+    names = list(dict.fromkeys(task.source for task in runs if task.method == "source"))
+    page = (RESULTS / "digits.md").read_text(encoding="utf-8")
+    assert len(names) == 4 and matrix_table(runs, names) in page
 
 
 def test_the_figures_of_pairs_in_the_faq_are_those_of_the_page():

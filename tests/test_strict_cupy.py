@@ -357,6 +357,8 @@ LAUNCHES = {
     "reduction": (1, lambda x: x.mean(axis=0)),
     "matmul": (1, lambda x: x @ x.T),
     "concatenate": (2, lambda x: cupy.concatenate([x, x])),
+    "stack": (2, lambda x: cupy.stack([x, x])),
+    "power": (1, lambda x: x**2),
     "concatenate nine": (1, lambda x: cupy.concatenate([x] * 9)),
     "copy": (1, lambda x: x.copy()),
     "deepcopy": (1, lambda x: copy.deepcopy(x)),

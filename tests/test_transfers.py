@@ -1,4 +1,4 @@
-"""What training costs a GPU besides its arithmetic: copies, waits, and launches of kernels.
+"""What training costs a GPU besides its arithmetic: copies to and from it, waits, launches.
 
 Counted on the stand-in for CuPy: between two rows of the history nothing but the next batch may go
 up, nothing comes down and Python never waits. And what is computed there is what is computed in
@@ -14,9 +14,10 @@ import pytest
 import strict_cupy
 from tqdm import tqdm
 
-from minidann import DANN, adaptation, blobs
+from minidann import DANN
 from minidann.data import Batches, make_blobs_pair
-from minidann.experiments import recipes
+from minidann.data.preprocessing import normalize
+from minidann.experiments import points, recipes
 from minidann.metrics import evaluate, predictions
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
@@ -45,7 +46,7 @@ class Counts(NamedTuple):
 
 
 class Probe:
-    """A learning-rate schedule: ``fit`` calls it as a step begins, and it reads the meter then."""
+    """A learning-rate schedule: ``fit`` asks it at each step, and it looks at the meter then."""
 
     def __init__(self):
         self.steps = []
@@ -57,7 +58,7 @@ class Probe:
         return 0.001
 
     def between(self):
-        """The counts of every step but the last; the first belongs to what came before training."""
+        """The counts of every step but the last one; the first look was before training."""
         return self.steps[1:]
 
 
@@ -72,14 +73,14 @@ def image_pair(n, seed=0):
 
 
 def image_batches(place, size, n, resident=True):
-    """As the programs make them, of data that live on the device or go there batch by batch."""
+    """As the programs make them, of data that lives on the device or goes there by batches."""
     mean, rng = place(MEAN), np.random.default_rng(5)
     x_source, y_source, x_target = map(place, image_pair(n)) if resident else image_pair(n)
     make = partial(
         Batches,
         size=size,
         rng=rng,
-        prepare=lambda x: adaptation.normalize(place(x), mean),
+        prepare=lambda x: normalize(place(x), mean),
         transfer=place,
     )
     return make(x_source, y_source), make(x_target)
@@ -124,7 +125,7 @@ def small_conv():
 
 
 NETWORKS = {
-    "blobs": (lambda: blobs.build((8,), 0), Adam, point_batches),
+    "blobs": (lambda: points.build((8,), 0), Adam, point_batches),
     "convolutions": (small_conv, momentum, image_batches),
 }
 
@@ -244,7 +245,7 @@ def one_step(dann, optimizer, batch):
 
 
 def test_launches_of_a_step_of_mnistms_network():
-    """Each launch takes the host some 5 to 10 microseconds: few of them keep the GPU busy."""
+    """Each takes the host some 5 to 10 microseconds: few enough, and the GPU never waits."""
     dann, rng = recipes.tf_dann(0).convert(to_device), np.random.default_rng(0)
     x_source, x_target = (rng.standard_normal((4, 28, 28, 3), dtype=np.float32) for _ in range(2))
     launches = one_step(dann, momentum(dann.networks), (x_source, rng.integers(0, 10, 4), x_target))
@@ -252,7 +253,7 @@ def test_launches_of_a_step_of_mnistms_network():
 
 
 def test_launches_of_a_step_of_blobs_network():
-    dann, rng = blobs.build((8,), 0).convert(to_device), np.random.default_rng(0)
+    dann, rng = points.build((8,), 0).convert(to_device), np.random.default_rng(0)
     x_source, x_target = (rng.standard_normal((8, 2), dtype=np.float32) for _ in range(2))
     launches = one_step(dann, Adam(dann.networks), (x_source, rng.integers(0, 2, 8), x_target))
     assert 30 < launches <= 73  # 66 when this was written
@@ -265,7 +266,7 @@ def test_launches_do_not_grow_with_the_batch(kind):
 
 
 def test_an_optimizer_step_is_one_launch_and_a_copy_of_each_gradient(meter):
-    dann = blobs.build((8,), 0).convert(to_device)
+    dann = points.build((8,), 0).convert(to_device)
     dann.compute_gradients(
         *map(
             to_device, (np.zeros((4, 2), np.float32), np.zeros(4, int), np.ones((4, 2), np.float32))
@@ -284,7 +285,7 @@ def test_an_optimizer_step_is_one_launch_and_a_copy_of_each_gradient(meter):
 
 @pytest.mark.parametrize("n", [7, 500, 1203])
 def test_evaluation_brings_down_the_predictions_alone(meter, n):
-    dann = blobs.build((8,), 0).convert(to_device)
+    dann = points.build((8,), 0).convert(to_device)
     source, target = make_blobs_pair(n)
     meter.reset()
     evaluate(dann, source, target, prepare=to_device)
@@ -294,7 +295,7 @@ def test_evaluation_brings_down_the_predictions_alone(meter, n):
 
 
 def test_evaluation_of_data_on_the_device_brings_down_its_labels_too(meter):
-    dann = blobs.build((8,), 0).convert(to_device)
+    dann = points.build((8,), 0).convert(to_device)
     domains = [tuple(map(to_device, domain)) for domain in make_blobs_pair(600)]
     meter.reset()
     evaluate(dann, *domains)
@@ -303,7 +304,7 @@ def test_evaluation_of_data_on_the_device_brings_down_its_labels_too(meter):
 
 @pytest.mark.parametrize("batch_size", [10, 64, 1000])
 def test_predictions_come_down_together_whatever_the_parts(meter, batch_size):
-    dann, x = blobs.build((), 0).convert(to_device), to_device(make_blobs_pair(200)[0].x)
+    dann, x = points.build((), 0).convert(to_device), to_device(make_blobs_pair(200)[0].x)
     meter.reset()
     predictions(dann, x, batch_size=batch_size)
     assert meter.down == [200 * 8] * 2 and meter.syncs == 2
@@ -368,8 +369,8 @@ def test_main_memory_and_the_device_take_the_same_steps(build):
             assert array.dtype == twin.dtype and np.array_equal(array, twin)
     assert np.ptp([loss for loss, _ in here[0]]) > 0.1  # they are losses of a network that moves
     x = image_pair(20, seed=9)[0]
-    expected = predictions(here[2], x, lambda x: adaptation.normalize(x, MEAN))
+    expected = predictions(here[2], x, lambda x: normalize(x, MEAN))
     np.testing.assert_array_equal(
-        predictions(there[2], x, lambda x: adaptation.normalize(to_device(x), to_device(MEAN))),
+        predictions(there[2], x, lambda x: normalize(to_device(x), to_device(MEAN))),
         expected,
     )

@@ -28,12 +28,11 @@ import numpy as np
 from matplotlib.animation import FuncAnimation
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
 
 import minidann
-from minidann.blobs import RATE, REGIMES, build, train
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE, scatter
+from minidann.experiments.points import RATE, REGIMES, build, train_regime
 from minidann.metrics import evaluate
 from minidann.nn.optimizers import Adam
 from minidann.nn.schedules import reversal_strength
@@ -190,7 +189,7 @@ print(
 def trained(title, seed, steps=4000, pair=None):
     """A network trained by one of minidann.blobs' regimes, and its accuracies on the points trained on."""
     pair = pair or make_blobs_pair(seed=seed)
-    dann = train(REGIMES[title], *pair, steps=steps, seed=seed, bar=tqdm(disable=True))
+    dann = train_regime(REGIMES[title], *pair, steps=steps, seed=seed)
     return dann, evaluate(dann, *pair)
 
 
@@ -277,7 +276,7 @@ def watched(title, seed=0):
     """Train one regime: (network, history, maps of z_1 - z_0)."""
     regime, rng, maps = REGIMES[title], np.random.default_rng([seed, 1]), []
     dann = build(regime.hidden, seed)
-    trained_parts = dann.networks if regime.method == "dann" else dann.networks[:2]
+    trained_parts = dann.networks if regime.objective == "dann" else dann.networks[:2]
     batches = Batches(source.x, source.y, size=8, rng=rng), Batches(target.x, size=8, rng=rng)
 
     def monitor():
@@ -293,7 +292,7 @@ def watched(title, seed=0):
         steps=STEPS,
         lam=reversal_strength,
         learning_rate=lambda p: RATE,
-        objective=regime.method,
+        objective=regime.objective,
         callbacks=[history],
     )
     return dann, history, maps
@@ -303,7 +302,7 @@ runs = {title: watched(title) for title in ("label only", "DANN deep")}
 same = trained("DANN deep", seed=0)[1]
 assert all(
     runs["DANN deep"][1][-1][key] == value for key, value in same.items()
-)  # the same training as train()'s
+)  # the same training as train_regime()'s
 
 
 def column(title, key):

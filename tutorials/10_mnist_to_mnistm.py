@@ -32,9 +32,10 @@ from sklearn.datasets import load_sample_images
 
 import minidann
 from minidann import DANN
-from minidann.adaptation import normalize
 from minidann.data import Batches, Digits, as_pair, load_digits_pair, make_mnistm
-from minidann.experiments.plots import BLUE, GREEN, GREY, METHODS, ORANGE
+from minidann.data.preprocessing import normalize
+from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
+from minidann.experiments.runs import METHODS
 from minidann.metrics import evaluate
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import Adam

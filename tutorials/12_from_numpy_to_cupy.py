@@ -17,8 +17,8 @@ import time
 
 import numpy as np
 
-from minidann import adaptation
 from minidann.data import Batches
+from minidann.data.preprocessing import normalize
 from minidann.experiments import recipes
 from minidann.nn import Dense, ReLU, Sequential
 from minidann.nn.losses import softmax_cross_entropy
@@ -125,7 +125,7 @@ def counted(array):
 def centred(to):
     """A function that makes float32 of a batch of bytes, for the device of ``to``."""
     mean = to(np.full(3, 128, np.float32))
-    return lambda x: adaptation.normalize(x, mean)
+    return lambda x: normalize(x, mean)
 
 
 batches = Batches(

@@ -30,9 +30,9 @@ from sklearn.linear_model import LogisticRegression
 
 import minidann
 from minidann import DANN
-from minidann.blobs import build
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
+from minidann.experiments.points import build
 from minidann.metrics import accuracy
 from minidann.nn import BatchNorm, Dense, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam

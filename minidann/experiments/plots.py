@@ -4,14 +4,21 @@ Colours are those of Okabe & Ito (2008), which the colour-blind tell apart; doma
 in shape as well.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from minidann.data.mnist import Digits
+from minidann.data.toy import Points
+from minidann.experiments.runs import METHODS
+
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 DOMAINS = {"source": (BLUE, "o"), "target": (ORANGE, "^")}
-METHODS = {"source": "source only", "target": "trained on target", "dann": "DANN"}
 TEN = (
     "#0072B2",
     "#D55E00",
@@ -26,8 +33,10 @@ TEN = (
 )
 
 
-def image_grid(domains, columns=8, augment=None):
-    """Two rows of training images for each domain, a dict of name -> Digits.
+def image_grid(
+    domains: Mapping[str, Digits], columns: int = 8, augment: Callable | None = None
+) -> Figure:
+    """Two rows of training images for each domain.
 
     With ``augment``, a function (images, rng) -> images, the second row has the images of the first
     as training might see them.
@@ -43,8 +52,8 @@ def image_grid(domains, columns=8, augment=None):
         x, y = digits.x_train[: 2 * columns], digits.y_train[: 2 * columns]
         x = x.reshape(*x.shape[:3], -1)  # (16, H, W, 1 or 3)
         if augment:
-            bent = augment(x[:columns], np.random.default_rng(0)).astype(np.uint8)
-            x, y = np.concatenate([x[:columns], bent]), np.tile(y[:columns], 2)
+            changed = augment(x[:columns], np.random.default_rng(0)).astype(np.uint8)
+            x, y = np.concatenate([x[:columns], changed]), np.tile(y[:columns], 2)
         for axis, image, label in zip(panel.subplots(2, columns).flat, x, y):
             axis.imshow(image, cmap="gray", vmin=0, vmax=255)
             axis.set_title(str(label), fontsize=9, pad=2)
@@ -52,8 +61,11 @@ def image_grid(domains, columns=8, augment=None):
     return figure
 
 
-def curves(history):
-    """Losses, accuracies and schedules over the steps, a column for each method: rows of a History with ``method``."""
+def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """Losses, accuracies and schedules over the steps, a column for each method.
+
+    ``history``: rows of a :class:`minidann.train.History` with ``method`` and ``seed``.
+    """
     methods = list(dict.fromkeys(row["method"] for row in history))
     figure = Figure(figsize=(1 + 3.6 * len(methods), 6.5), layout="constrained")
     panels = figure.subplots(3, len(methods), sharex=True, sharey="row", squeeze=False)
@@ -61,42 +73,7 @@ def curves(history):
         seeds = list(dict.fromkeys(row["seed"] for row in history if row["method"] == method))
         for seed in seeds:
             rows = [row for row in history if (row["method"], row["seed"]) == (method, seed)]
-            lines = [
-                (0, "label_loss", GREEN, "-", "label loss L_y"),
-                (0, "domain_loss", GREY, "--", "domain loss L_d"),
-                (1, "source_class", BLUE, "-", "source, class"),
-                (1, "target_class", ORANGE, "--", "target, class"),
-                (2, "lam", GREEN, "-", "lambda"),
-            ]
-            for panel, key, colour, style, label in lines:
-                if method != "dann" and key in ("domain_loss", "lam"):
-                    continue
-                values = [row[key] for row in rows]
-                column[panel].plot(
-                    [row["step"] for row in rows],
-                    values,
-                    style,
-                    color=colour,
-                    lw=1.3,
-                    label=label if seed == seeds[0] else None,
-                )
-            if method == "dann":
-                domain = [(row["source_domain"] + row["target_domain"]) / 2 for row in rows]
-                column[1].plot(
-                    [row["step"] for row in rows],
-                    domain,
-                    ":",
-                    color=GREY,
-                    label="domain" if seed == seeds[0] else None,
-                )
-            rate = [row["learning_rate"] / rows[0]["learning_rate"] for row in rows]
-            column[2].plot(
-                [row["step"] for row in rows],
-                rate,
-                "-.",
-                color=GREY,
-                label="learning rate / first" if seed == seeds[0] else None,
-            )
+            _curves_of_run(column, rows, adversarial=method == "dann", labelled=seed == seeds[0])
         column[0].set_title(METHODS.get(method, method))
         column[2].set_xlabel("step")
         for axis in column:
@@ -111,10 +88,41 @@ def curves(history):
     return figure
 
 
-def embedding(features, y_source, y_target):
+def _curves_of_run(
+    axes: Sequence[Axes],
+    rows: Sequence[Mapping[str, Any]],
+    adversarial: bool,
+    labelled: bool,
+) -> None:
+    """The curves of one run in the panels of losses, accuracies and schedules."""
+    losses, accuracies, schedules = axes
+    steps = [row["step"] for row in rows]
+
+    def draw(axis, values, colour, style, label, width=1.3):
+        label = label if labelled else None
+        axis.plot(steps, values, style, color=colour, lw=width, label=label)
+
+    def column(key):
+        return [row[key] for row in rows]
+
+    draw(losses, column("label_loss"), GREEN, "-", "label loss L_y")
+    draw(accuracies, column("source_class"), BLUE, "-", "source, class")
+    draw(accuracies, column("target_class"), ORANGE, "--", "target, class")
+    if adversarial:
+        domain = np.add(column("source_domain"), column("target_domain")) / 2
+        draw(losses, column("domain_loss"), GREY, "--", "domain loss L_d")
+        draw(accuracies, domain, GREY, ":", "domain", width=1.5)
+        draw(schedules, column("lam"), GREEN, "-", "lambda")
+    rate = np.divide(column("learning_rate"), rows[0]["learning_rate"])
+    draw(schedules, rate, GREY, "-.", "learning rate / first", width=1.5)
+
+
+def embedding(
+    features: Mapping[str, np.ndarray], y_source: np.ndarray, y_target: np.ndarray
+) -> Figure:
     """t-SNE of source and target features, a row for each method, coloured by domain and by digit.
 
-    ``features``: dict of method -> (N_source + N_target, F), source first.
+    ``features``: of each method (N_source + N_target, F), source first.
     """
     figure = Figure(figsize=(9, 0.3 + 4.6 * len(features)), layout="constrained")
     panels = figure.subplots(len(features), 2, squeeze=False)
@@ -157,8 +165,11 @@ def embedding(features, y_source, y_target):
     return figure
 
 
-def confusion(matrices):
-    """The share of each digit's images that were given each answer, a panel for each method: a dict of method -> (10, 10) counts."""
+def confusion(matrices: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
+    """The share of each digit's images that were given each answer, a panel for each method.
+
+    ``matrices``: of each method (10, 10) counts, a row a digit and a column an answer.
+    """
     figure = Figure(figsize=(4.6 * len(matrices), 5.1), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(matrices)))
     for axis, (method, counts) in zip(panels, matrices.items()):
@@ -186,8 +197,8 @@ def confusion(matrices):
     return figure
 
 
-def dots(accuracies):
-    """Accuracies on the target: a line for each variant, a dot for each seed, a bar at their mean; a dict of name -> list."""
+def dots(accuracies: Mapping[str, Sequence[float]]) -> Figure:
+    """Accuracies on the target: a line a variant, a dot a seed, a bar at the mean of the seeds."""
     figure = Figure(figsize=(8, 0.9 + 0.32 * len(accuracies)), layout="constrained")
     axis = figure.subplots()
     for y, values in enumerate(accuracies.values()):
@@ -203,10 +214,12 @@ def dots(accuracies):
     return figure
 
 
-def blobs(source, target, features):
+def blobs(
+    source: Points, target: Points, features: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> Figure:
     """The two domains and, for each regime, the first two principal components of the features.
 
-    ``features``: dict of title -> (f_source, f_target). Two rows of panels; the last one holds the
+    ``features``: of each regime (f_source, f_target). Two rows of panels; the last one holds the
     legend.
     """
     columns = (len(features) + 3) // 2
@@ -228,7 +241,13 @@ def blobs(source, target, features):
     return figure
 
 
-def scatter(axis, x_source, y_source, x_target, y_target):
+def scatter(
+    axis: Axes,
+    x_source: np.ndarray,
+    y_source: np.ndarray,
+    x_target: np.ndarray,
+    y_target: np.ndarray,
+) -> None:
     """Two domains by colour and marker, two classes by filled and hollow."""
     for name, x, y in (("source", x_source, y_source), ("target", x_target, y_target)):
         colour, marker = DOMAINS[name]

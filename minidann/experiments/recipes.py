@@ -2,11 +2,13 @@
 
 ``tf-dann``, that project's, to the letter:
 
-    features       conv 5x5 same 32 - ReLU - pool 2 - conv 5x5 same 48 - ReLU - pool 2 - flatten (2352)
+    features       conv 5x5 same 32 - ReLU - pool 2 - conv 5x5 same 48 - ReLU - pool 2 -
+                   flatten (2352)
     label head     100 - ReLU - 100 - ReLU - 10
     domain head    reversal - 100 - ReLU - 2
     weights        truncated normal 0.1, biases 0.1
-    training       32 source + 32 target, 8,600 steps, momentum 0.9, learning rate 0.01 / (1 + 10p)^0.75
+    training       32 source + 32 target, 8,600 steps, momentum 0.9,
+                   learning rate 0.01 / (1 + 10p)^0.75
     input          binarised digits, (x - mean of each channel over both training sets) / 255
 
 ``paper``, the paper's network for MNIST (its figure 4a) and protocol (its section 5.2.2), where
@@ -15,44 +17,54 @@ they are written down:
     features       conv 5x5 32 - ReLU - pool 2 - conv 5x5 48 - ReLU - pool 2 - flatten (768)
     label head     100 - ReLU - 100 - ReLU - 10
     domain head    reversal - 100 - ReLU - 1, logistic
-    training       64 source + 64 target, momentum 0.9, learning rate 0.01 / (1 + 10p)^0.75, L_d the sum of both domains' means (its equation 10)
+    training       64 source + 64 target, momentum 0.9, learning rate 0.01 / (1 + 10p)^0.75,
+                   L_d the sum of both domains' means (its equation 10)
     input          grey digits, the mean subtracted
-    not written    the borders (here "valid", as in LeNet-5), the weights (here He's), the number of steps (here 20,000)
+    not written    the borders (here "valid", as in LeNet-5), the weights (here He's),
+                   the number of steps (here 20,000)
 
-``best``, for which the two domains are normalised separately (see :mod:`minidann.nn.batchnorm`):
+``best``, which normalises the two domains separately (see :mod:`minidann.nn.batchnorm`):
 
-    features       conv 5x5 valid 64 - BN - pool 2 - ReLU - conv 5x5 valid 50 - BN - dropout .5 of channels - pool 2 - ReLU - flatten (800)
+    features       conv 5x5 valid 64 - BN - pool 2 - ReLU -
+                   conv 5x5 valid 50 - BN - dropout .5 of channels - pool 2 - ReLU - flatten (800)
     label head     100 - BN - ReLU - dropout .5 - 100 - BN - ReLU - 10
     domain head    reversal - 100 - BN - ReLU - 2
     weights        He's
-    training       64 source + 64 target, 10,000 steps, Adam, learning rate from 0.001 along a cosine to 0
+    training       64 source + 64 target, 10,000 steps, Adam,
+                   learning rate from 0.001 along a cosine to 0
     input          grey digits, (x - mean of each channel over the domain's training set) / 255
 
 ``light``, the same network without dropout and the same training for 2,000 steps, with
 
     input          (x - mean of each channel of the image) / the image's standard deviation
-    augmentation   in training the images of both domains are bent at random, see :func:`minidann.data.random_warp`
+    augmentation   training warps the images of both domains at random;
+                   see :func:`minidann.data.random_warp`
     lambda         a tenth of what follows
 
 ``pseudo``, as ``light`` but for
 
-    target         answers with a probability above .9 serve as labels, see :mod:`minidann.pseudo_labels`; they are those for the image moved by up to
-                   2 pixels, not bent
-    augmentation   on the bent images of both domains lies a grey square, see :func:`minidann.data.cutout`
+    target         answers with a probability above .9 serve as labels
+                   (see :mod:`minidann.pseudo_labels`); they are those for the image shifted by up
+                   to 2 pixels, not warped
+    augmentation   a grey square covers a part of each warped image of both domains;
+                   see :func:`minidann.data.cutout`
     lambda         as follows
     steps          5,000
-    at the end     batch-norm is given the statistics of 2,000 training images of the target, by which the target was normalised in training too
+    at the end     batch-norm adopts the statistics of 2,000 training images of the target,
+                   which normalised the target in training too
 
 ``svhn``, the paper's network for SVHN and SYN NUMBERS (its figure 4b) as dann_tf2.0 wrote it, at
 32x32 pixels:
 
-    features       conv 5x5 same 64 - BN - ReLU - pool 3/2 - the same again - conv 5x5 same 128 - BN - ReLU - flatten (8192)
+    features       conv 5x5 same 64 - BN - ReLU - pool 3/2 - the same again -
+                   conv 5x5 same 128 - BN - ReLU - flatten (8192)
     label head     3072 - BN - ReLU - dropout .5 - 2048 - BN - ReLU - dropout .5 - 10
     domain head    reversal - 1024 - BN - ReLU - dropout .5 - 1024 - BN - ReLU - dropout .5 - 2
-    training       64 source + 64 target, 20,000 steps, momentum 0.9, learning rate 0.01 / (1 + 10p)^0.75, L2 of .001
+    training       64 source + 64 target, 20,000 steps, momentum 0.9,
+                   learning rate 0.01 / (1 + 10p)^0.75, L2 of .001
 
-In every one lambda = 2 / (1 + exp(-10p)) - 1, all three parts are trained by one optimizer, and
-losses are means over all their examples (but for ``paper``).
+In every one lambda = 2 / (1 + exp(-10p)) - 1, one optimizer trains all three parts, and losses are
+means over all their examples (but for ``paper``).
 
 Pooling stands before ReLU in the code: the maximum of max(x, 0) is max(maximum, 0), gradient
 included, on a quarter of the numbers.
@@ -70,44 +82,63 @@ from minidann.dann import DANN
 from minidann.data import cutout, random_warp
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.initializers import truncated_normal
-from minidann.nn.optimizers import SGD, Adam
+from minidann.nn.optimizers import SGD, Adam, Optimizer
 from minidann.nn.schedules import cosine, learning_rate, reversal_strength
 from minidann.pseudo_labels import PseudoLabelDANN
+
+Schedule = Callable[[float], float]
+Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Recipe(NamedTuple):
     """What is trained, and how.
 
-    ``build``: function (seed, domains) -> DANN with fresh weights; ``domains``, 1 or 2, is how many
-    a training batch holds, for batch-norm to treat each on its own. ``steps``; ``batch_size`` of
-    each domain. ``optimizer``: function (networks) -> Optimizer; ``learning_rate`` and ``lam``: its
-    schedules, functions of the progress p. ``average``: whether the weights of the second half of
-    the steps are averaged at the end. ``size``: height and width of the images; ``binarize``
-    whether the digits of MNIST and MNIST-M are; ``mean`` "joint", "domain" or "image", whose mean
-    is subtracted from the images; with "image" each is also divided by its standard deviation.
-    ``augment``: function (images, rng) -> images, which changes those of both domains at random in
-    training, or None. ``weak_augment``: the like for the version of the target's images that is
-    given pseudo-labels, or None if ``build`` knows of none. ``own_statistics``: whether batch-norm
-    adopts those of the target at the end, see :meth:`minidann.dann.DANN.adapt_batch_norm`.
+    Attributes
+    ----------
+    build : function (seed, domains) -> DANN
+        With fresh weights. ``domains``, 1 or 2, is how many a training batch holds, for batch-norm
+        to treat each on its own.
+    steps, batch_size : int
+        ``batch_size`` examples of each domain.
+    optimizer : function (networks) -> Optimizer
+    learning_rate, lam : function (p) -> float
+        Schedules over the progress p.
+    average : bool
+        Whether the weights of the second half of the steps are averaged at the end.
+    size : int
+        Height and width of the images, in pixels.
+    binarize : bool
+        Whether the digits of MNIST and MNIST-M are black and white.
+    mean : "joint", "domain" or "image"
+        Whose mean is subtracted from the images; "image" also divides each by its standard
+        deviation.
+    augment : function (images, rng) -> images, optional
+        Changes the images of both domains at random in training.
+    weak_augment : function (images, rng) -> images, optional
+        The same for the version of the target's images that is given pseudo-labels; None if
+        ``build`` knows of none.
+    own_statistics : bool
+        Whether batch-norm adopts those of the target at the end; see
+        :meth:`minidann.dann.DANN.adapt_batch_norm`.
     """
 
-    build: Callable
+    build: Callable[..., DANN]
     steps: int
     batch_size: int
-    optimizer: Callable
-    learning_rate: Callable
-    lam: Callable = reversal_strength
+    optimizer: Callable[..., Optimizer]
+    learning_rate: Schedule
+    lam: Schedule = reversal_strength
     average: bool = False
     size: int = 28
     binarize: bool = False
     mean: str = "domain"
-    augment: Callable | None = None
-    weak_augment: Callable | None = None
+    augment: Augmentation | None = None
+    weak_augment: Augmentation | None = None
     own_statistics: bool = False
 
 
-def tf_dann(seed, domains=2):
-    """The network of tf-dann; it has no batch-norm, so that ``domains`` is all one to it."""
+def tf_dann(seed: int, domains: int = 2) -> DANN:
+    """The network of tf-dann; it has no batch-norm, so that ``domains`` makes no difference."""
     rng = np.random.default_rng(seed)
     conv, dense = (
         partial(Conv2D, rng=rng, init=truncated_normal),
@@ -127,8 +158,8 @@ def tf_dann(seed, domains=2):
     return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head))
 
 
-def paper(seed, domains=2):
-    """The paper's network for MNIST; it has no batch-norm, so that ``domains`` is all one to it."""
+def paper(seed: int, domains: int = 2) -> DANN:
+    """The paper's network for MNIST; without batch-norm, ``domains`` makes no difference."""
     rng = np.random.default_rng(seed)
     conv, dense = partial(Conv2D, rng=rng, padding="valid"), partial(Dense, rng=rng)
     features = [
@@ -148,21 +179,37 @@ def paper(seed, domains=2):
 
 
 def best(
-    seed, domains=2, *, normalization="separate", dropout=0.5, domain_width=100, label_domains=1
-):
+    seed: int,
+    domains: int = 2,
+    *,
+    normalization: str = "separate",
+    dropout: float = 0.5,
+    domain_width: int = 100,
+    label_domains: int = 1,
+) -> DANN:
     """The network of ``best``.
 
-    ``normalization``: "separate", each domain of a batch by its own statistics; "mixed", the whole
-    batch by one mean and variance; or "none". ``dropout``: the rate of both dropout layers, 0 for
-    none. ``domain_width``: hidden units of the domain head. ``label_domains``: how many domains the
-    label head is trained on.
+    Parameters
+    ----------
+    seed : int
+    domains : int
+        How many a training batch holds.
+    normalization : "separate", "mixed" or "none"
+        Each domain of a batch by its own statistics, the whole batch by one mean and variance, or
+        no batch-norm.
+    dropout : float
+        The rate of both dropout layers, 0 for none.
+    domain_width : int
+        Hidden units of the domain head.
+    label_domains : int
+        How many domains the label head is trained on.
     """
     rng = np.random.default_rng(seed)
     conv, dense = partial(Conv2D, rng=rng, padding="valid"), partial(Dense, rng=rng)
-    parts = domains if normalization == "separate" else 1
+    together = domains if normalization == "separate" else 1
 
-    def norm(channels, parts=parts):
-        return [] if normalization == "none" else [BatchNorm(channels, domains=parts)]
+    def norm(channels, domains=together):
+        return [] if normalization == "none" else [BatchNorm(channels, domains=domains)]
 
     def drop(channels=False):
         return [Dropout(dropout, channels=channels, rng=rng)] if dropout else []
@@ -193,25 +240,25 @@ def best(
     return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head))
 
 
-def pseudo(seed, domains=2):
+def pseudo(seed: int, domains: int = 2) -> PseudoLabelDANN:
     """The network of ``light``, whose label head meets the target too."""
     return PseudoLabelDANN(
         *best(seed, domains, dropout=0, label_domains=domains).networks, threshold=0.9
     )
 
 
-def svhn(seed, domains=2):
-    """The paper's network for SVHN and SYN NUMBERS: convolutions of 64, 64 and 128 kernels, and wide heads."""
+def svhn(seed: int, domains: int = 2) -> DANN:
+    """The paper's network for SVHN and SYN NUMBERS, with wide heads."""
     rng = np.random.default_rng(seed)
     pool = partial(MaxPool2D, 3, stride=2, padding="same")
 
     def conv(channels, kernels):
         return Conv2D(channels, kernels, 5, rng=rng), BatchNorm(kernels, domains=domains)
 
-    def hidden(inputs, units, parts):
+    def hidden(inputs, units, domains):
         return (
             Dense(inputs, units, rng=rng),
-            BatchNorm(units, domains=parts),
+            BatchNorm(units, domains=domains),
             ReLU(),
             Dropout(0.5, rng=rng),
         )
@@ -236,13 +283,13 @@ def svhn(seed, domains=2):
     return DANN(Sequential(features), Sequential(label_head), Sequential(domain_head))
 
 
-def weak_reversal(p):
+def weak_reversal(p: float) -> float:
     """A tenth of the paper's schedule of lambda."""
     return 0.1 * reversal_strength(p)
 
 
-def bend_and_cover(x, rng):
-    """What ``light`` does to an image, and a square over it."""
+def warp_and_cover(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What ``light`` does to images, and a square over each."""
     return cutout(warp(x, rng), rng)
 
 
@@ -270,7 +317,7 @@ RECIPES = {
         build=pseudo,
         steps=5000,
         lam=reversal_strength,
-        augment=bend_and_cover,
+        augment=warp_and_cover,
         weak_augment=move,
         own_statistics=True,
     ),

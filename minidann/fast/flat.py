@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minidann.runtime.arrays import array_module, fused, to_device_of
-from minidann.runtime.threads import parallel_map
+from minidann.runtime.threads import all_cores, parallel_map
 
 BLOCK = 1 << 16  # numbers updated at a time
 FEW_BLOCKS = 16  # fewer are done before another thread would have taken over
@@ -168,7 +168,8 @@ class Flat:
 
         blocks = range(0, len(g), size)
         if len(blocks) >= FEW_BLOCKS:
-            parallel_map(step_block, blocks)
+            with all_cores():
+                parallel_map(step_block, blocks)
             return
         for at in blocks:
             step_block(at)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from minidann.runtime.arrays import Array, array_module
-from minidann.runtime.threads import PIECES, parallel_map, slices
+from minidann.runtime.threads import PIECES, all_cores, parallel_map, slices
 
+MEDIUM = 1 << 17  # multiplications for which BLAS would not wake its own threads
 LARGE = 1 << 24  # multiplications that are worth handing over to another thread
 
 
@@ -37,14 +38,18 @@ class Dense:
 
 def matmul(a: Array, b: Array) -> Array:
     """``a @ b`` for two matrices, a large one in pieces of some rows or columns."""
-    if a.size * b.shape[1] < LARGE or array_module(a) is not np:
-        return a @ b
     n, m = len(a), b.shape[1]
-    y = np.empty((n, m), np.result_type(a, b))
-    if n > m:
-        parallel_map(lambda rows: np.matmul(a[rows], b, out=y[rows]), slices(n, PIECES))
-    else:
-        parallel_map(
-            lambda columns: np.matmul(a, b[:, columns], out=y[:, columns]), slices(m, PIECES)
-        )
-    return y
+    multiplications = a.size * m
+    if multiplications < MEDIUM or array_module(a) is not np:
+        return a @ b
+    with all_cores():
+        if multiplications < LARGE:
+            return a @ b
+        y = np.empty((n, m), np.result_type(a, b))
+        if n > m:
+            parallel_map(lambda rows: np.matmul(a[rows], b, out=y[rows]), slices(n, PIECES))
+        else:
+            parallel_map(
+                lambda columns: np.matmul(a, b[:, columns], out=y[:, columns]), slices(m, PIECES)
+            )
+        return y

@@ -1,15 +1,16 @@
 """Where arrays live: in main memory (numpy) or on a GPU (cupy).
 
-The array itself decides. Every function of minidann that touches an array asks
-``array_module`` for the module that the array belongs to and calls that one, so
-the same lines run on both. Nothing converts between the two by itself: call
-``to_device`` and ``to_host``.
+The array itself decides. Every function of minidann that touches an array asks ``array_module`` for
+the module that the array belongs to, and calls that one, so the same lines run on both. Nothing
+moves between the two by itself: call ``to_device`` and ``to_host``.
 """
 
 import platform
 import sys
+from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,68 +18,70 @@ import numpy as np
 # wherever the code runs is an np.ndarray.
 Array = Any
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-def array_module(x):
+
+def array_module(x: Array) -> ModuleType:
     """The module whose functions work on ``x``: ``numpy``, or ``cupy`` for an array on a GPU."""
     if isinstance(x, np.ndarray):
         return np
     return sys.modules[type(x).__module__.partition(".")[0]]
 
 
-def to_device(x):
+def to_device(x: Array) -> Array:
     """Copy an array to the GPU; one that is there already is returned as it is."""
     import cupy
 
     return cupy.asarray(x)
 
 
-def to_host(x):
+def to_host(x: Array) -> np.ndarray:
     """Copy an array (or a 0-d result) to main memory; a numpy array is returned as it is."""
     return np.asarray(x.get() if hasattr(x, "get") else x)
 
 
-def to_device_of(x, array):
+def to_device_of(x: Array, array: Array) -> Array:
     """Copy ``array`` to where ``x`` lives; one that is there already is returned as it is."""
     if array_module(array) is array_module(x):
         return array
     return to_host(array) if array_module(x) is np else to_device(array)
 
 
-def synchronize(x):
-    """Wait until the device that ``x`` lives on has done all it was asked to: a GPU works on while Python goes on."""
+def synchronize(x: Array) -> None:
+    """Wait for the device that ``x`` lives on: a GPU still works when Python has gone on."""
     if array_module(x) is not np:
         array_module(x).cuda.get_current_stream().synchronize()
 
 
-def device_name(x):
+def device_name(x: Array) -> str:
     """What ``x`` lives on, in words."""
     xp = array_module(x)
-    return (
-        f"CPU ({platform.machine()})"
-        if xp is np
-        else xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["name"].decode()
-    )
+    if xp is np:
+        return f"CPU ({platform.machine()})"
+    return xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["name"].decode()
 
 
-def peak_memory(x):
-    """Bytes: the most that this process has held in main memory, or all that CuPy's pool took from the GPU (it gives nothing back)."""
+def peak_memory(x: Array) -> int:
+    """The most memory that this process has held where ``x`` lives, in bytes.
+
+    On a GPU it is what CuPy's pool has taken, which gives nothing back.
+    """
     xp = array_module(x)
     if xp is np:
         import resource  # not on Windows
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-            1 if sys.platform == "darwin" else 1024
-        )
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak * (1 if sys.platform == "darwin" else 1024)
     return xp.get_default_memory_pool().total_bytes()
 
 
-def fused(function):
-    """A function of element-by-element operations which on a GPU becomes one kernel, instead of one for every operation.
+def fused(function: F) -> F:
+    """On a GPU, make one kernel of a function of element-by-element operations.
 
-    On numpy arrays it is called as it is. It takes positional arguments, arrays first; it may
-    change them in place.
+    On numpy arrays the function is called as it is. It takes positional arguments, arrays first,
+    and may change them in place.
     """
-    kernels = {}
+    kernels: dict[ModuleType, Any] = {}
 
     @wraps(function)
     def call(*arguments):
@@ -89,4 +92,4 @@ def fused(function):
             kernels[xp] = xp.fuse(function)
         return kernels[xp](*arguments)
 
-    return call
+    return call  # type: ignore[return-value]

@@ -1,14 +1,17 @@
-"""What every program needs of the command line: types of options, and errors that are one sentence."""
+"""What every program needs of the command line: types of options, and one-sentence errors."""
 
 import argparse
 import math
 import sys
+from collections.abc import Callable, Sequence
 from functools import wraps
 
 from minidann.runtime.errors import InputError, TrainingError
 
+Main = Callable[[Sequence[str] | None], int | None]
 
-def positive(text):
+
+def positive(text: str) -> int:
     """argparse type: an integer of at least 1."""
     value = int(text)
     if value < 1:
@@ -16,7 +19,7 @@ def positive(text):
     return value
 
 
-def finite(text):
+def finite(text: str) -> float:
     """argparse type: a finite number."""
     value = float(text)
     if not math.isfinite(value):
@@ -25,14 +28,17 @@ def finite(text):
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, of which the user has been told what had finished and where it is kept."""
+    """Ctrl-C, after the user has been told what had finished and where it is kept."""
 
 
-def clear_errors(main):
-    """Make a ``main`` end a user's mistake, a damaged file or a full disk with one sentence and exit status 1."""
+def clear_errors(main: Main) -> Callable[..., int | None]:
+    """Let a ``main`` answer a user's mistake, a damaged file or a full disk in one sentence.
+
+    The exit status is then 1; after Ctrl-C it is 130.
+    """
 
     @wraps(main)
-    def wrapped(argv=None):
+    def wrapped(argv: Sequence[str] | None = None) -> int | None:
         try:
             return main(argv)
         except (InputError, TrainingError, OSError) as error:

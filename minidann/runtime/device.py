@@ -1,18 +1,20 @@
 """Which device to work on: ``--device cpu``, ``gpu`` or ``auto``.
 
 transfer = transfer_to("auto")       to_device if there is a GPU that works, else to_host
-network.convert(transfer)        the parameters go there; from then on the arrays themselves decide
+network.convert(transfer)            the parameters go there; from then on the arrays decide
 """
 
 import ctypes
+from collections.abc import Callable
 
-from minidann.runtime.arrays import to_device, to_host
+from minidann.runtime.arrays import Array, to_device, to_host
 from minidann.runtime.errors import InputError
 
 DEVICES = ("cpu", "gpu", "auto")
+Transfer = Callable[[Array], Array]
 
 
-def transfer_to(device):
+def transfer_to(device: str) -> Transfer:
     """The function that takes an array to the device.
 
     Parameters
@@ -23,7 +25,7 @@ def transfer_to(device):
     Raises
     ------
     InputError
-        For ``"gpu"`` without one; says what is missing and how to get it.
+        For ``"gpu"`` without one; it says what is missing and how to get it.
     """
     if device not in DEVICES:
         raise InputError(f"the device is {device!r}; choose one of {', '.join(DEVICES)}")
@@ -35,17 +37,22 @@ def transfer_to(device):
     return to_host if missing else to_device
 
 
-def why_no_gpu():
+def why_no_gpu() -> str:
     """What is missing for work on a GPU, and the remedy; empty if nothing is."""
     driver = driver_version()
     if driver is None:
-        return 'there is no NVIDIA driver on this machine (libcuda was not found): install the driver of its GPU and then CuPy, pip install -e ".[cuda13]"'
+        return (
+            "there is no NVIDIA driver on this machine (libcuda was not found): install the driver "
+            'of its GPU and then CuPy, pip install -e ".[cuda13]"'
+        )
+    cuda = f"CUDA {driver[0]}.{driver[1]}"
     if driver < (12, 0):
-        return f"the NVIDIA driver of this machine is for CUDA {driver[0]}.{driver[1]}, and CuPy needs one for 12 or later: update the driver"
+        return (
+            f"the NVIDIA driver of this machine is for {cuda}, and CuPy needs one for 12 or later: "
+            "update the driver"
+        )
     extra = "cuda13" if driver >= (13, 0) else "cuda12"
-    install = (
-        f'pip install -e ".[{extra}]", which is for the CUDA {driver[0]}.{driver[1]} of this driver'
-    )
+    install = f'pip install -e ".[{extra}]", which is for the {cuda} of this driver'
     try:
         import cupy
     except ImportError as error:
@@ -53,17 +60,27 @@ def why_no_gpu():
     try:
         devices = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"CuPy {cupy.__version__} and the driver are there, but no device answers ({error}): look at nvidia-smi; if CuPy is for another CUDA, {install}"
+        return (
+            f"CuPy {cupy.__version__} and the driver are there, but no device answers ({error}): "
+            f"look at nvidia-smi; if CuPy is for another CUDA, {install}"
+        )
     if devices == 0:
-        return "CuPy and the driver are there, but there is no device: look at nvidia-smi and at CUDA_VISIBLE_DEVICES"
+        return (
+            "CuPy and the driver are there, but there is no device: look at nvidia-smi and at "
+            "CUDA_VISIBLE_DEVICES"
+        )
     try:
         cupy.arange(2).sum().get()  # compiles a kernel and runs it
     except Exception as error:  # a missing library of CUDA comes in many types
-        return f"the GPU is there, but a first kernel failed ({type(error).__name__}: {str(error).partition(chr(10))[0]}): CUDA's libraries come with {install}"
+        reason = str(error).partition("\n")[0]
+        return (
+            f"the GPU is there, but a first kernel failed ({type(error).__name__}: {reason}): "
+            f"CUDA's libraries come with {install}"
+        )
     return ""
 
 
-def driver_version():
+def driver_version() -> tuple[int, int] | None:
     """The CUDA version that the NVIDIA driver supports, such as (13, 0); None without a driver."""
     for name in ("libcuda.so.1", "nvcuda.dll"):
         try:
@@ -75,18 +92,16 @@ def driver_version():
     return None
 
 
-def resident(transfer, *arrays):
-    """The arrays where ``transfer`` takes them, if they all fit into half of the memory that is free there; else as they are.
+def resident(transfer: Transfer, *arrays: Array) -> tuple[Array, ...]:
+    """The arrays where ``transfer`` takes them, if all of them fit into half of its free memory.
 
-    What stays behind goes up batch by batch: give ``Batches`` the same ``transfer``.
+    Else they stay as they are, and go up batch by batch: give ``Batches`` the same ``transfer``.
     """
     if transfer is to_host:
         return arrays
     import cupy
 
     free, _ = cupy.cuda.Device().mem_info
-    return (
-        tuple(transfer(array) for array in arrays)
-        if 2 * sum(array.nbytes for array in arrays) < free
-        else arrays
-    )
+    if 2 * sum(array.nbytes for array in arrays) >= free:
+        return arrays
+    return tuple(transfer(array) for array in arrays)

@@ -1,8 +1,11 @@
-"""What can go wrong through no fault of the code. Each message is one sentence that names the value and the remedy."""
+"""What can go wrong through no fault of the code.
+
+Each message is one sentence that names the value and the remedy.
+"""
 
 
 class InputError(ValueError):
-    """A file, an option or an array that can not be used."""
+    """A file, an option or an array that cannot be used."""
 
 
 class TrainingError(ArithmeticError):

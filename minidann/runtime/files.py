@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,11 +10,11 @@ from minidann.runtime.errors import InputError
 
 
 @contextmanager
-def replacing(path):
-    """A path to write to that becomes ``path`` only if all went well; on an error nothing is left behind.
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path to write to, which becomes ``path`` only if all went well.
 
-    The temporary file stands beside ``path`` and keeps its suffix, by which some libraries choose
-    the format.
+    On an error nothing is left behind. The temporary file stands beside ``path`` and keeps its
+    suffix, by which some libraries choose the format.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,8 +26,8 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
-def writable(folder):
-    """Make the folder and try it now, not after an hour of training.
+def writable(folder: Path) -> Path:
+    """Make the folder and try to write to it: now, not after an hour of training.
 
     Raises
     ------
@@ -39,5 +40,6 @@ def writable(folder):
             return folder
     except OSError as error:
         raise InputError(
-            f"nothing can be written to {folder} ({error.strerror}); choose another folder with --out"
+            f"nothing can be written to {folder} ({error.strerror}); choose another folder "
+            "with --out"
         ) from error

@@ -21,9 +21,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minidann import DANN, adaptation, mnistm
+from minidann import DANN, mnistm
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments import checkpoints as checkpoint
+from minidann.experiments import images
 from minidann.experiments.checkpoints import Checkpoint
 from minidann.nn import BatchNorm, Dense, Dropout, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
@@ -841,11 +842,11 @@ def program(monkeypatch, tmp_path, place):
     With a checkpoint at every step and no figures.
     """
     monkeypatch.setattr(
-        adaptation,
+        images,
         "Checkpoint",
         lambda *arguments, **options: Checkpoint(*arguments, **options, every=0),
     )
-    monkeypatch.setattr(adaptation, "draw", lambda *_: [])
+    monkeypatch.setattr(mnistm, "save_figures", lambda *_: [])
     if place is not to_host and driver_version() is None:  # a stand-in needs no driver
         monkeypatch.setattr("minidann.runtime.device.driver_version", lambda: (13, 0))
     device = "cpu" if place is to_host else "gpu"
@@ -877,7 +878,7 @@ def program(monkeypatch, tmp_path, place):
 def test_the_program_resumes_a_run_that_was_interrupted(program, monkeypatch, tmp_path, capsys):
     expected = program("whole")
     with monkeypatch.context() as patch:
-        evaluate, calls = adaptation.evaluate, []
+        evaluate, calls = images.evaluate, []
 
         def ctrl_c_at_the_third_row(*arguments):
             calls.append(0)
@@ -885,7 +886,7 @@ def test_the_program_resumes_a_run_that_was_interrupted(program, monkeypatch, tm
                 raise KeyboardInterrupt
             return evaluate(*arguments)
 
-        patch.setattr(adaptation, "evaluate", ctrl_c_at_the_third_row)
+        patch.setattr(images, "evaluate", ctrl_c_at_the_third_row)
         (stopped,), _ = program("killed", returns=130)
         assert stopped["stopped_at"] == 20
     file = tmp_path / "killed/checkpoints/digits-digits-m-dann-0.npz"

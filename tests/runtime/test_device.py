@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import strict_cupy
 
-from minidann import ablation, blobs, digits, experiment, mnistm
+from minidann import ablation, blobs, digits, mnistm
+from minidann.experiments.records import environment
 from minidann.runtime import device
 from minidann.runtime.arrays import to_device, to_host
 from minidann.runtime.errors import InputError
@@ -232,11 +233,7 @@ def test_a_program_without_its_gpu_ends_before_anything_is_done(
     program, options, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(device, "why_no_gpu", lambda: "the GPU is on holiday")
-    monkeypatch.setattr(
-        program,
-        "run_all" if program is blobs else "conduct",
-        raising(AssertionError("training has begun")),
-    )
+    monkeypatch.setattr(program, "conduct", raising(AssertionError("training has begun")))
     assert (
         program.main([*options, "--device", "gpu", "--steps", "2", "--out", str(tmp_path / "out")])
         == 1
@@ -264,4 +261,4 @@ def test_a_program_refuses_a_device_it_does_not_know(program, tmp_path, capsys):
     "asked, named", [("gpu", "Stand-in"), ("auto", "Stand-in"), ("cpu", "CPU")]
 )
 def test_the_record_names_the_device(gpu, asked, named):
-    assert named in experiment.environment(asked)["device"]
+    assert named in environment(asked)["device"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from minidann.runtime.files import replacing
+from minidann.runtime.errors import InputError
+from minidann.runtime.files import replacing, writable
 
 
 def test_a_file_is_replaced_when_all_went_well(tmp_path):
@@ -38,3 +39,11 @@ def test_the_temporary_file_stands_beside_its_goal_and_keeps_the_suffix(tmp_path
             and temporary.name != "figure.png"
         )
         temporary.write_bytes(b"")
+
+
+def test_writable_makes_the_folder_and_leaves_no_trace(tmp_path):
+    assert writable(tmp_path / "a/b") == tmp_path / "a/b"
+    assert not list((tmp_path / "a/b").iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="--out"):
+        writable(tmp_path / "file")

@@ -73,7 +73,8 @@ def concatenate(tup, axis=0, out=None, *, dtype=None, casting="same_kind"):
 
 @offered
 def stack(tup, axis=0, out=None, *, dtype=None, casting="same_kind"):
-    return result(np.stack(list(map(array_of, tup)), axis, dtype=dtype, casting=casting), out)
+    parts = [view(np.expand_dims(array_of(part), axis), part) for part in tup]
+    return concatenate(parts, axis, out, dtype=dtype, casting=casting)
 
 
 @offered

@@ -1,0 +1,267 @@
+"""One network, trained by a recipe on a pair of image domains, and tested.
+
+    train_and_test(task, settings)    load the pair, train, test        -> Outcome
+    train_recipe(recipe, ...)         the network of a recipe           -> DANN and its History
+
+The images are of digits, in the form that :func:`minidann.data.as_pair` gives them.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import cache
+
+import numpy as np
+
+from minidann.dann import DANN
+from minidann.data import Batches, Digits, as_pair
+from minidann.data.pairs import Domain
+from minidann.data.preprocessing import preparation
+from minidann.data.registry import load_dataset
+from minidann.experiments.checkpoints import Checkpoint
+from minidann.experiments.config import ImageSettings
+from minidann.experiments.recipes import RECIPES, Recipe
+from minidann.experiments.runs import Outcome, Task
+from minidann.metrics import evaluate, predictions
+from minidann.nn.optimizers import WeightAverage
+from minidann.runtime.arrays import to_host
+from minidann.runtime.device import resident, transfer_to
+from minidann.runtime.errors import InputError
+from minidann.runtime.progress import progress_bar
+from minidann.runtime.threads import threads
+from minidann.train import AverageWeights, Callback, History, ProgressBar, fit
+
+MONITORED = 500  # test images of each domain, for the curves
+CALIBRATION = 2000  # training images of the target whose statistics batch-norm adopts, if it does
+EMBEDDED = 500  # test images of each domain, for the t-SNE
+CLASSES = 10
+
+load = cache(load_dataset)  # the tasks of one process share their sets
+
+
+def load_digits(name: str, recipe: Recipe, settings: ImageSettings) -> Digits:
+    """A set of digits by its name, as the recipe wants it; loaded once."""
+    return load(name, binarize=recipe.binarize, limit=settings.limit, data_dir=settings.data_dir)
+
+
+def load_sets(names: Iterable[str], settings: ImageSettings) -> None:
+    """Meet a file that is not there now, not after an hour of training.
+
+    Raises
+    ------
+    InputError
+        If a set is missing or damaged.
+    """
+    for name in names:
+        load_digits(name, RECIPES[settings.recipe], settings)
+
+
+def available(names: Iterable[str], settings: ImageSettings) -> list[str]:
+    """The sets that can be loaded; says on the terminal why others cannot."""
+    found = []
+    for name in names:
+        try:
+            load_sets([name], settings)
+            found.append(name)
+        except InputError as error:
+            print(f"Without {name}: {error}", file=sys.stderr)
+    return found
+
+
+def load_pair(
+    recipe: Recipe, names: tuple[str, str], settings: ImageSettings, *, oracle_labels: bool = False
+) -> tuple[Domain, Domain]:
+    """Two sets of digits in the form that the recipe works on.
+
+    ``oracle_labels`` says whether the target's training labels are wanted.
+    """
+    source, target = (load_digits(name, recipe, settings) for name in names)
+    return as_pair(source, target, size=recipe.size, mean=recipe.mean, oracle_labels=oracle_labels)
+
+
+def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) -> Outcome:
+    """Train one network and test it.
+
+    The record has the accuracies of the last step on all test images, and for each target tested a
+    confusion matrix (a row a digit, a column an answer). A network that was trained on the source
+    alone serves all targets, ``settings.tested``. The features are those of some test images of
+    source and target, by the target's name.
+
+    Returns
+    -------
+    Outcome
+        Without features if Ctrl-C ended the training.
+    """
+    recipe = settings.adjust(RECIPES[settings.recipe])
+    transfer = transfer_to(settings.device)
+    source, target = load_pair(recipe, task.pair, settings, oracle_labels=task.method == "target")
+    dann, outcome = train_task(recipe, source, target, task, settings, row)
+    if outcome.stopped:
+        return outcome
+    tested = settings.tested if task.method == "source" else (task.target,)
+    others = {name: load_pair(recipe, (task.source, name), settings)[1] for name in tested}
+    with threads():
+        if recipe.own_statistics and task.method == "dann":
+            adapt_batch_norm(dann, target, transfer)
+        record = outcome.record | accuracies(dann, source, target, transfer)
+        record["confusion"] = {
+            name: confusion_matrix(dann, other, transfer).tolist() for name, other in others.items()
+        }
+        features = {
+            name: np.concatenate([embed(dann, domain, transfer) for domain in (source, other)])
+            for name, other in others.items()
+        }
+    return Outcome(record, outcome.history, features)
+
+
+def train_task(
+    recipe: Recipe,
+    source: Domain,
+    target: Domain,
+    task: Task,
+    settings: ImageSettings,
+    row: int | None,
+) -> tuple[DANN, Outcome]:
+    """Train the network of a task, with a checkpoint and a progress bar.
+
+    Returns
+    -------
+    (DANN, Outcome)
+        The record has the seconds, or ``stopped_at`` if Ctrl-C ended the training.
+    """
+    record = task.record() | {"steps": recipe.steps}
+    identity = record | {
+        "recipe": settings.recipe,
+        "limit": settings.limit,
+        "lam": settings.lam,
+        "batch_size": recipe.batch_size,
+    }
+    checkpoint = Checkpoint(
+        settings.out / "checkpoints" / f"{task.name}.npz", identity, resume=settings.resume
+    )
+    with progress_bar(recipe.steps, task.title, row) as bar:
+        dann, history = train_recipe(
+            recipe,
+            source,
+            target,
+            task.method,
+            task.seed,
+            device=settings.device,
+            callbacks=[checkpoint, ProgressBar(bar)],
+        )
+    reached = history[-1]["step"] if history else 0
+    if reached < recipe.steps:
+        record["stopped_at"] = reached
+    else:
+        record["seconds"] = round(checkpoint.seconds(), 1)
+    return dann, Outcome(record, [task.record() | entry for entry in history])
+
+
+def train_recipe(
+    recipe: Recipe,
+    source: Domain,
+    target: Domain,
+    method: str,
+    seed: int,
+    *,
+    device: str = "cpu",
+    callbacks: Sequence[Callback] = (),
+) -> tuple[DANN, History]:
+    """Train the network of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    source, target : Domain
+        The target's training labels are used by the method ``"target"`` alone; None for the others.
+    method : str
+        What is trained on: ``"source"`` or ``"target"``, the labels of that domain alone;
+        ``"dann"``, source labels and unlabelled target images.
+    seed : int
+        Of the weights, the batches and the dropout.
+    device : str
+        See :func:`minidann.runtime.device.transfer_to`.
+    callbacks : sequence of Callback
+        For after each step, beside the History: a Checkpoint, a ProgressBar.
+
+    Returns
+    -------
+    (DANN, History)
+        Ctrl-C ends the training early: then the last row of the history is of an earlier step than
+        ``recipe.steps``.
+    """
+    transfer = transfer_to(device)
+    adversarial = method == "dann"
+    dann = recipe.build(seed, 2 if adversarial else 1).convert(transfer)
+    networks = dann.networks if adversarial else dann.networks[:2]
+    labelled = target if method == "target" else source
+    x_labelled, y_labelled, x_target = resident(
+        transfer, labelled.x_train, labelled.y_train, target.x_train
+    )
+    rng = np.random.default_rng([seed, 1])
+
+    def batches(domain, *arrays, weak_augment=None):
+        prepare = augmenting(recipe, domain, transfer, rng, weak_augment)
+        return Batches(*arrays, size=recipe.batch_size, rng=rng, transfer=transfer, prepare=prepare)
+
+    some = [
+        domain._replace(x_test=domain.x_test[:MONITORED], y_test=domain.y_test[:MONITORED])
+        for domain in (source, target)
+    ]
+    history = History(
+        every=max(10, min(200, recipe.steps // 20)),
+        monitor=lambda: accuracies(dann, *some, transfer),
+    )
+    average = [AverageWeights(WeightAverage(networks))] if recipe.average else []
+    with suppress(KeyboardInterrupt):
+        fit(
+            dann,
+            recipe.optimizer(networks),
+            batches(labelled, x_labelled, y_labelled),
+            batches(target, x_target, weak_augment=recipe.weak_augment),
+            steps=recipe.steps,
+            lam=recipe.lam,
+            learning_rate=recipe.learning_rate,
+            objective="dann" if adversarial else "label",
+            callbacks=[*average, history, *callbacks],
+        )
+    return dann, history
+
+
+def augmenting(recipe, domain, transfer, rng, weak_augment=None):
+    """The function that makes a batch's network input: images of a domain, changed at random.
+
+    With ``weak_augment`` it makes a pair: the images changed by that, and changed by the recipe.
+    """
+    prepare = preparation(domain.mean, transfer)
+
+    def images(x):
+        strong = prepare(recipe.augment(x, rng) if recipe.augment else x)
+        return (prepare(weak_augment(x, rng)), strong) if weak_augment else strong
+
+    return images
+
+
+def adapt_batch_norm(dann, domain, transfer):
+    """Give batch-norm the statistics of training images of a Domain."""
+    dann.adapt_batch_norm(preparation(domain.mean, transfer)(domain.x_train[:CALIBRATION]))
+
+
+def accuracies(dann, source, target, transfer):
+    """The four accuracies on the test images of two Domains."""
+    tests = [(domain.x_test, domain.y_test) for domain in (source, target)]
+    return evaluate(
+        dann, *tests, *(preparation(domain.mean, transfer) for domain in (source, target))
+    )
+
+
+def confusion_matrix(dann, domain, transfer):
+    """How many test images of each digit were given each answer: int (10 digits, 10 answers)."""
+    answers, _ = predictions(dann, domain.x_test, preparation(domain.mean, transfer))
+    counts = np.bincount(CLASSES * domain.y_test + answers, minlength=CLASSES**2)
+    return counts.reshape(CLASSES, CLASSES)
+
+
+def embed(dann, domain, transfer):
+    """The features of the first test images, in main memory: (EMBEDDED, F)."""
+    return to_host(dann.transform(preparation(domain.mean, transfer)(domain.x_test[:EMBEDDED])))

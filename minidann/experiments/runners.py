@@ -1,0 +1,170 @@
+"""Tasks to outcomes: here one after another, in several processes, or on a Dask cluster.
+
+    for task, outcome in run_tasks(function, tasks, Execution(jobs=2)):         as they come
+
+A function (task, row) and its tasks have to be picklable; neither knows where it is executed.
+
+    jobs = 1        in this process, on all cores
+    jobs = N        in N processes (joblib's loky), one BLAS thread each; they leave Ctrl-C to this
+                    process and end soon after it
+    cluster         on the workers of a Dask scheduler, which execute tasks in threads: no signal
+                    handlers there, and one BLAS thread a task; a task whose worker is lost is
+                    executed again on another one
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from threading import Thread
+from typing import Any, TypeVar
+
+from minidann.experiments.config import Execution
+from minidann.runtime.errors import InputError
+from minidann.runtime.progress import progress_bar
+
+PATIENCE = 20  # seconds that the scheduler has to answer
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def run_tasks(
+    function: Callable[[T, int | None], R], tasks: Sequence[T], execution: Execution
+) -> Iterator[tuple[T, R]]:
+    """Call ``function(task, row)`` for every task.
+
+    Parameters
+    ----------
+    function : callable
+        ``row`` is the line of the terminal for the task's own progress bar; None is the only one.
+    tasks : sequence
+    execution : Execution
+
+    Yields
+    ------
+    (task, result)
+        As they come. A bar counts them, if there are several tasks.
+
+    Raises
+    ------
+    InputError
+        If the cluster cannot be reached or is lost, or a task ends worker after worker.
+    """
+    if execution.cluster:
+        results = _on_cluster(function, tasks, execution.cluster)
+    elif len(tasks) == 1:
+        results = ((task, function(task, None)) for task in tasks)
+    elif execution.jobs == 1:
+        results = ((task, function(task, 1)) for task in tasks)
+    else:
+        results = _in_processes(function, tasks, execution.jobs)
+    if len(tasks) == 1:
+        yield from results
+        return
+    with progress_bar(len(tasks), "runs", unit="run") as bar:
+        for result in results:
+            bar.update()
+            yield result
+
+
+def call(function: Callable[[], R], execution: Execution) -> R:
+    """``function()`` where the tasks are executed: on a worker of the cluster, or else here."""
+    if not execution.cluster:
+        return function()
+    with _connect(execution.cluster) as client:
+        return client.submit(function, pure=False).result()
+
+
+def _in_processes(
+    function: Callable[[T, int | None], R], tasks: Sequence[T], jobs: int
+) -> Iterator[tuple[T, R]]:
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    return pool(delayed(_in_process)(function, task, 1 + i % jobs) for i, task in enumerate(tasks))
+
+
+def _in_process(function: Callable[[T, int], R], task: T, row: int) -> tuple[T, R]:
+    """A task in a process that leaves Ctrl-C to the one that started it, and ends after that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    return task, function(task, row)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent was killed: nobody would take its result."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _on_cluster(
+    function: Callable[[T, int | None], R], tasks: Sequence[T], address: str
+) -> Iterator[tuple[T, R]]:
+    with _connect(address) as client:
+        from distributed import CancelledError, KilledWorker, as_completed
+
+        def submit(task: T) -> Any:
+            return client.submit(_on_worker, function, task, pure=False)
+
+        try:
+            for future in as_completed(map(submit, tasks)):
+                yield future.result()
+        except KilledWorker as error:
+            raise InputError(
+                f"a task ended {error.allowed_failures + 1} workers of {address} one after another,"
+                " perhaps for want of memory; look into the workers' log"
+            ) from error
+        except CancelledError as error:
+            raise InputError(
+                f"the Dask scheduler at {address} was lost or restarted; start it again, and give "
+                "--resume to go on from the checkpoints"
+            ) from error
+
+
+def _on_worker(function: Callable[[T, None], R], task: T) -> tuple[T, R]:
+    """A task in a thread of a worker of the cluster. Its progress goes to the worker's log."""
+    _keep_blas_to_one_thread()
+    return task, function(task, None)
+
+
+@cache
+def _keep_blas_to_one_thread() -> None:
+    """Once in each worker's process and for good: what one task would restore, others rely on."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
+
+
+@contextmanager
+def _connect(address: str) -> Iterator[Any]:
+    """A client of the scheduler.
+
+    Raises
+    ------
+    InputError
+        If Dask is not installed here, or no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise InputError(
+            'a cluster needs Dask on this machine: pip install -e ".[cluster]", '
+            "or leave --cluster out"
+        ) from error
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {address} ({error}); "
+            "start one, give its address with --cluster, or leave that out"
+        ) from error
+    with client:
+        if not client.scheduler_info()["workers"]:
+            print(f"Waiting for the first worker of {address}.", file=sys.stderr)
+        yield client

@@ -1,0 +1,235 @@
+"""A network for images: which labels, means and statistics are used, and what is recorded."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from minidann.dann import DANN
+from minidann.data import preprocessing
+from minidann.data.preprocessing import normalize, preparation, standardize
+from minidann.experiments import images
+from minidann.experiments.images import load_digits, load_pair, train_and_test, train_recipe
+from minidann.experiments.recipes import RECIPES
+from minidann.experiments.runs import Task
+from minidann.experiments.tables import target_accuracy
+from minidann.nn import BatchNorm
+from minidann.nn.optimizers import Adam, WeightAverage
+from minidann.runtime.arrays import to_host
+from minidann.runtime.errors import InputError
+from minidann.train import AverageWeights, Callback, History
+
+PAIR = "digits", "digits-m"
+
+
+def change(monkeypatch, name, **fields):
+    """Change a recipe for one test."""
+    monkeypatch.setitem(RECIPES, name, RECIPES[name]._replace(**fields))
+
+
+@pytest.mark.parametrize("method, labelled", [("dann", False), ("source", False), ("target", True)])
+def test_target_labels_leave_for_the_ceiling_alone(method, labelled, settings, monkeypatch):
+    seen = []
+
+    def spy(recipe, source, target, *rest, **more):
+        seen.append(target)
+        return train_recipe(recipe, source, target, *rest, **more)
+
+    monkeypatch.setattr(images, "train_recipe", spy)
+    train_and_test(Task(*PAIR, method, 0), settings)
+    assert [target.y_train is not None for target in seen] == [labelled]
+
+
+def test_target_labels_do_not_change_what_dann_learns(settings, monkeypatch):
+    digits = {name: load_digits(name, RECIPES["best"], settings) for name in PAIR}
+    features = []
+    for shift in (0, 5):
+        target = digits["digits-m"]
+        digits["digits-m"] = target._replace(
+            y_train=np.roll(target.y_train, shift), y_test=np.roll(target.y_test, shift)
+        )
+        monkeypatch.setattr(images, "load", lambda name, **_: digits[name])
+        features.append(train_and_test(Task(*PAIR, "dann", 0), settings).features["digits-m"])
+    np.testing.assert_array_equal(*features)
+
+
+@pytest.mark.parametrize("method, domains", [("source", 1), ("target", 1), ("dann", 2)])
+def test_batch_norm_sees_as_many_domains_as_a_batch_holds(method, domains, settings, monkeypatch):
+    built = []
+    build = RECIPES["best"].build
+    change(monkeypatch, "best", build=lambda *given: built.append(build(*given)) or built[-1])
+    train_and_test(Task(*PAIR, method, 0), settings)
+    (dann,) = built
+    norms = [leaf for leaf in dann.features.leaves() if isinstance(leaf, BatchNorm)]
+    assert {norm.domains for norm in norms} == {domains}
+
+
+def test_the_record_of_a_run(settings):
+    outcome = train_and_test(Task(*PAIR, "source", 3), settings)
+    record, history, features = outcome
+    assert (record["seed"], record["steps"], record["method"]) == (3, 4, "source")
+    assert "variant" not in record and record["seconds"] >= 0
+    assert (history[-1]["method"], history[-1]["step"]) == ("source", 4)
+    counts = np.array(record["confusion"]["digits-m"])
+    assert counts.sum() == 64
+    assert target_accuracy(outcome, "digits-m") == pytest.approx(record["target_class"])
+    y_test = load_digits("digits-m", RECIPES["best"], settings).y_test
+    np.testing.assert_array_equal(
+        counts.sum(axis=1), np.bincount(y_test, minlength=10)
+    )  # a row a digit
+    assert features["digits-m"].shape == (128, 800)
+
+
+def test_a_recipe_with_each_images_own_mean_standardizes_them(settings):
+    for domain in load_pair(RECIPES["light"], PAIR, settings):
+        np.testing.assert_array_equal(
+            preparation(domain.mean, to_host)(domain.x_test), standardize(domain.x_test)
+        )
+
+
+def test_the_images_of_both_domains_are_augmented_in_training_and_in_no_test(settings, monkeypatch):
+    augmented, seen = [], []
+    change(monkeypatch, "light", augment=lambda x, rng: augmented.append(x) or 0.5 * x)
+    monkeypatch.setattr(
+        preprocessing, "standardize", lambda x: seen.append(x) or x.astype(np.float32) / 255
+    )
+    train_and_test(Task(*PAIR, "dann", 0), replace(settings, recipe="light"))
+    assert len(augmented) == 1 + 2 * 4  # fit looks at one example first
+    assert {len(x) for x in augmented[1:]} == {8}
+    for x, y in zip(augmented, seen):
+        np.testing.assert_array_equal(0.5 * x, y)
+    assert {x.dtype for x in seen[len(augmented) :]} == {np.dtype(np.uint8)}  # as they are stored
+
+
+def test_the_target_comes_in_two_versions_where_it_is_given_pseudo_labels(settings, monkeypatch):
+    seen = []
+    recipe = RECIPES["pseudo"]._replace(
+        augment=lambda x, rng: 0.5 * x, weak_augment=lambda x, rng: 0.25 * x
+    )
+    source, target = load_pair(recipe, PAIR, settings)
+    monkeypatch.setattr(
+        images, "fit", lambda dann, optimizer, *batches, **others: seen.append(batches)
+    )
+    for method in ("dann", "source"):
+        train_recipe(recipe, source, target, method, 0)
+        of_source, of_target = seen.pop()
+        ((weak, strong),) = of_target.at(slice(0, 5))
+        np.testing.assert_array_equal(weak, standardize(0.25 * target.x_train[:5]))
+        np.testing.assert_array_equal(strong, standardize(0.5 * target.x_train[:5]))
+        np.testing.assert_array_equal(
+            of_source.at(slice(0, 5))[0], standardize(0.5 * source.x_train[:5])
+        )
+
+
+@pytest.mark.parametrize(
+    "recipe, method, adopted",
+    [("pseudo", "dann", True), ("pseudo", "source", False), ("light", "dann", False)],
+)
+def test_pseudo_is_tested_with_the_targets_own_statistics(
+    recipe, method, adopted, settings, monkeypatch
+):
+    given = []
+    monkeypatch.setattr(
+        DANN,
+        "adapt_batch_norm",
+        lambda dann, x: given.append(x) or dann.label_head.convert(lambda array: 0 * array),
+    )
+    record, _, _ = train_and_test(Task(*PAIR, method, 0), replace(settings, recipe=recipe))
+    target = load_pair(RECIPES[recipe], PAIR, settings)[1]
+    assert len(given) == adopted
+    assert all(np.array_equal(x, standardize(target.x_train)) for x in given)
+    answers = np.array(record["confusion"]["digits-m"]).sum(axis=0)
+    assert (answers[0] == 64) == adopted  # a head of zeros says 0 to everything: tested afterwards
+
+
+@pytest.mark.parametrize("recipe", ["light", "pseudo"])
+def test_a_run_with_augmented_images_goes_on_where_it_was_stopped(recipe, settings, monkeypatch):
+    monkeypatch.setattr(images, "Checkpoint", partial(images.Checkpoint, every=0))
+    task, evaluate, rows = Task(*PAIR, "dann", 0), images.evaluate, []
+    settings = replace(settings, recipe=recipe, steps=20, limit=100)
+    expected = train_and_test(task, replace(settings, out=settings.out / "whole"))
+
+    def ctrl_c_at_the_second_row(*arguments):
+        rows.append(0)
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    killed = replace(settings, out=settings.out / "killed")
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "evaluate", ctrl_c_at_the_second_row)
+        stopped = train_and_test(task, killed)
+    assert stopped.stopped and stopped.record["stopped_at"] == 10
+    resumed = train_and_test(task, replace(killed, resume=True))
+    np.testing.assert_array_equal(resumed.features["digits-m"], expected.features["digits-m"])
+    assert resumed.history == expected.history
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_a_recipe_that_averages_is_averaged(average, settings, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        images, "WeightAverage", lambda networks: made.append(WeightAverage(networks)) or made[-1]
+    )
+    change(monkeypatch, "best", average=average)
+    train_and_test(Task(*PAIR, "dann", 0), settings)
+    assert [one.k for one in made] == [2] * average  # half of four steps
+
+
+def test_each_domain_is_tested_with_its_own_mean(settings, monkeypatch):
+    means = []
+    monkeypatch.setattr(
+        preprocessing,
+        "normalize",
+        lambda x, mean: means.append((len(x), mean)) or normalize(x, mean),
+    )
+    source, target = load_pair(RECIPES["best"], PAIR, settings)
+    dann = RECIPES["best"].build(0)
+    target = target._replace(x_test=target.x_test[:30], y_test=target.y_test[:30])
+    images.accuracies(dann, source, target, to_host)
+    assert all(np.array_equal(mean, (target if n == 30 else source).mean) for n, mean in means)
+    assert {n for n, _ in means} == {30, 64}
+    means.clear()
+    images.confusion_matrix(dann, target, to_host)
+    images.embed(dann, target, to_host)
+    assert len(means) == 2 and all(np.array_equal(mean, target.mean) for _, mean in means)
+
+
+@pytest.mark.parametrize("method", ["source", "target", "dann"])
+def test_training_is_given_what_the_recipe_says(method, settings, monkeypatch):
+    given = {}
+
+    def keep(dann, optimizer, *batches, **options):
+        given.update(options, optimizer=optimizer, batches=batches)
+
+    monkeypatch.setattr(images, "fit", keep)
+    recipe = RECIPES["best"]._replace(average=True)
+    source, target = load_pair(recipe, PAIR, settings, oracle_labels=True)
+    other = Callback()
+    train_recipe(recipe, source, target, method, 0, callbacks=[other])
+    assert (given["lam"], given["learning_rate"], given["steps"]) == (
+        recipe.lam,
+        recipe.learning_rate,
+        recipe.steps,
+    )
+    assert isinstance(given["optimizer"], Adam)
+    assert given["objective"] == ("dann" if method == "dann" else "label")
+    average, history, last = given["callbacks"]  # the order matters: the average is recorded
+    assert isinstance(average, AverageWeights) and isinstance(history, History) and last is other
+    labelled, unlabelled = given["batches"]
+    expected = target if method == "target" else source
+    np.testing.assert_array_equal(labelled.arrays[1], expected.y_train)
+    assert len(unlabelled.arrays) == 1 and labelled.size == unlabelled.size == recipe.batch_size
+    for batches, domain in ((labelled, expected), (unlabelled, target)):
+        (x, *_) = batches.at(slice(None))
+        np.testing.assert_array_equal(x, normalize(domain.x_train, domain.mean))
+
+
+def test_sets_that_are_not_there_are_named_and_left_out(settings, no_data, capsys):
+    settings = replace(settings, limit=3)  # which no other test has loaded
+    assert images.available(["digits", "usps", "digits-m"], settings) == ["digits", "digits-m"]
+    said = capsys.readouterr().err
+    assert said.startswith("Without usps: usps/zip.train.gz is in none") and said.count("\n") == 1
+    with pytest.raises(InputError, match=r"zip\.train\.gz"):
+        images.load_sets(["digits", "usps"], settings)

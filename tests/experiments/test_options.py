@@ -1,0 +1,53 @@
+"""Options that programs share."""
+
+import argparse
+import math
+
+import pytest
+
+from minidann.experiments.config import Execution
+from minidann.experiments.options import (
+    add_image_options,
+    add_method_option,
+    add_options,
+    execution,
+    methods,
+    seeds,
+)
+
+
+def parse(*argv, add=add_options, **defaults):
+    parser = argparse.ArgumentParser()
+    add(parser, out="runs/x", **defaults)
+    return parser.parse_args(argv)
+
+
+def test_a_constant_lambda_defaults_to_the_schedule():
+    assert parse().lam is None
+    assert math.isclose(parse("--lam", "0.3").lam, 0.3)
+
+
+def test_steps_and_batch_size_default_to_the_recipes():
+    assert parse(add=add_image_options).steps is None and parse().batch_size is None
+    assert parse(steps=5, batch_size=3).steps == 5
+    assert parse("--steps", "7", add=add_image_options, steps=5).steps == 7
+
+
+def test_seeds_go_upwards():
+    assert list(seeds(parse("--seed", "3", "--seeds", "2"))) == [3, 4]
+
+
+def test_where_tasks_are_executed():
+    assert execution(parse()) == Execution()
+    assert execution(parse("--jobs", "2")) == Execution(jobs=2)
+    assert execution(parse("--cluster", "tcp://a:8786")) == Execution(cluster="tcp://a:8786")
+
+
+@pytest.mark.parametrize(
+    "argv, expected",
+    [((), ("source", "target", "dann")), (("--method", "dann"), ("dann",))],
+)
+def test_methods_are_one_or_all(argv, expected):
+    parser = argparse.ArgumentParser()
+    add_method_option(parser)
+    assert methods(parser.parse_args(argv)) == expected
