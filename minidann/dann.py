@@ -35,9 +35,9 @@ from minidann.nn.losses import binary_cross_entropy, softmax, softmax_cross_entr
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.errors import InputError
 from minidann.runtime.state import State, check_state, part, with_prefix
+from minidann.runtime.threads import on_all_cores
 
 NETWORKS = ("features", "label_head", "domain_head")  # names of ``DANN.networks``
-from minidann.runtime.threads import on_all_cores
 
 
 class Losses(NamedTuple):

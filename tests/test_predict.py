@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minidann import DANN, blobs, predict
+from minidann import DANN, predict
 from minidann.data.preprocessing import ImagePreparation
 from minidann.nn import Dense, Flatten, Sequential
 
@@ -234,7 +234,7 @@ def text(path):
 
 
 def of_points(path):
-    blobs.build((), 0).save(path)
+    make().save(path)  # without a preparation of images
 
 
 def of_text(path):
