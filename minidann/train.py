@@ -29,7 +29,7 @@ from minidann.runtime.errors import InputError, TrainingError
 from minidann.runtime.files import replacing
 from minidann.runtime.progress import progress_bar
 from minidann.runtime.state import State, as_text, check_state, from_text, part, with_prefix
-from minidann.runtime.threads import threads
+from minidann.runtime.threads import all_cores
 
 Schedule = Callable[[float], float]  # of the progress p, 0 <= p < 1
 
@@ -117,7 +117,7 @@ def fit(
     compute_gradients = OBJECTIVES[objective]
     training = Training(dann, optimizer, source, target, steps, tuple(callbacks))
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # History reports it once
-    with threads(), quiet, running(training):
+    with all_cores(), quiet, running(training):
         while training.step < steps:
             p = training.p = training.step / steps
             training.lam = schedule_value("lam", lam, p)

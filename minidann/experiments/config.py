@@ -42,7 +42,7 @@ class Settings:
     steps: int | None = None
     batch_size: int | None = None
     lam: float | None = None
-    models: Mapping[Hashable, str] = field(default_factory=dict)
+    models: Mapping[Any, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         one_of("device", self.device, DEVICES)

@@ -184,6 +184,8 @@ def train_and_test(task: BlobsTask, settings: Settings, row: int | None = None) 
             callbacks=[history, ProgressBar(bar)],
         )
     seconds = round(time.perf_counter() - started, 2)
+    if path := settings.model_file(task):
+        dann.save(path)
     record = asdict(task) | {"steps": steps} | evaluate(dann, source, target, prepare=transfer)
     features = tuple(to_host(dann.transform(transfer(points.x))) for points in (source, target))
     return Outcome(
