@@ -26,12 +26,12 @@ from os import PathLike
 from textwrap import indent
 from typing import Any, NamedTuple
 
-from minidann.model_file import OPTIONS, read_model, write_model
 from minidann.nn import GradientReversal, Sequential
 from minidann.nn.architecture import table
 from minidann.nn.batchnorm import adapt_batch_norm
 from minidann.nn.layer import arguments, call_arguments
 from minidann.nn.losses import binary_cross_entropy, softmax, softmax_cross_entropy
+from minidann.nn.model_file import OPTIONS, read_model, write_model
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.errors import InputError
 from minidann.runtime.state import State, check_state, part, with_prefix

@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from minidann.dann import DANN, Losses
 from minidann.nn.optimizers import Optimizer, WeightAverage
@@ -30,6 +29,9 @@ from minidann.runtime.files import replacing
 from minidann.runtime.progress import progress_bar
 from minidann.runtime.state import State, as_text, check_state, from_text, part, with_prefix
 from minidann.runtime.threads import all_cores
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Schedule = Callable[[float], float]  # of the progress p, 0 <= p < 1
 
@@ -397,7 +399,7 @@ class ProgressBar(Callback):
         open; by default one of its own.
     """
 
-    def __init__(self, bar: tqdm | None = None):
+    def __init__(self, bar: "tqdm | None" = None):
         self.bar: Any = bar
         self._own = bar is None
 

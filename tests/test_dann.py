@@ -1,7 +1,4 @@
-"""One step of DANN against finite differences of the two losses.
-
-The losses are written out here from their definitions.
-"""
+"""One step of DANN against finite differences of the two losses, written out from definitions."""
 
 from typing import NamedTuple
 

@@ -30,7 +30,6 @@ from minidann.metrics import evaluate
 from minidann.nn import Dense, Sequential, Sigmoid
 from minidann.nn.initializers import glorot_uniform
 from minidann.nn.optimizers import SGD, Adam
-from minidann.runtime.threads import threads
 
 source, target = make_moons_pair(seed=0)
 print("points:", source.x.shape, target.x.shape, "  of class 1:", source.y.sum(), target.y.sum())
@@ -137,12 +136,11 @@ print("by hand and by dann.compute_gradients: theta_f and theta_d agree")
 # target is turned by 35 degrees. Will it be at chance there, as on the blobs?
 
 SEEDS = (0, 1, 2, 3)
-with threads():
-    networks = {
-        (name, seed): train(seed, lam)
-        for name, lam in (("standard", 0.0), ("DANN", LAM))
-        for seed in SEEDS
-    }
+networks = {
+    (name, seed): train(seed, lam)
+    for name, lam in (("standard", 0.0), ("DANN", LAM))
+    for seed in SEEDS
+}
 
 results = {
     (name, seed): evaluate(dann, *make_moons_pair(seed=seed))

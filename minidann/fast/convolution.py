@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from minidann.fast import fourier
+from minidann.fast.borders import Border, Pair
 from minidann.fast.fourier import FourierConvolution
-from minidann.fast.images import Border, Pair
 from minidann.fast.windowed import WindowedConvolution
 from minidann.runtime.arrays import Array, array_module
 

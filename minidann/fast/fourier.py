@@ -47,7 +47,7 @@ from functools import cache
 
 import numpy as np
 
-from minidann.fast.images import Border, Pair
+from minidann.fast.borders import Border, Pair
 from minidann.runtime.threads import PIECES, parallel_map, slices, thread_slices
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minidann.fast.images import crop, pad, window_views
+from minidann.fast.borders import crop, pad, window_views
 from minidann.runtime.arrays import Array, array_module, fused
 from minidann.runtime.threads import cache_blocks, parallel_map
 

@@ -1,9 +1,9 @@
 """The products of a Dense layer in pieces, which threads share.
 
-While minidann computes, BLAS is held to one thread, because its own threads, waiting for work
-between two products, would keep a core busy. So a large matrix product is cut into pieces of some
-rows or columns, and every core takes its share. The pieces are the same however many threads there
-are, and so is the result, to the last bit.
+A large matrix product is cut into pieces of some rows or columns. BLAS is held to one thread,
+because its own threads, waiting for work between two products, would keep a core busy, and because
+its sums depend on their number; so the pieces are what gives every core a share. They are the same
+however many threads there are, and so is the result, to the last bit.
 
 On one core that gains nothing (64 rows through 8192 x 3072 weights take 97 ms forward and backward,
 in the lesson 102); on two it takes about half.
@@ -16,7 +16,7 @@ import numpy as np
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import PIECES, all_cores, parallel_map, slices
 
-MEDIUM = 1 << 17  # multiplications for which BLAS would not wake its own threads
+MEDIUM = 1 << 13  # multiplications: of fewer BLAS makes one piece, and does not wake its threads
 LARGE = 1 << 24  # multiplications that are worth handing over to another thread
 
 

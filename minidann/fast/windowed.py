@@ -29,7 +29,7 @@ from math import prod
 
 import numpy as np
 
-from minidann.fast.images import Border, Pair, crop, pad, window_views
+from minidann.fast.borders import Border, Pair, crop, pad, window_views
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import cache_blocks, parallel_map
 

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidann import DANN
-from minidann.model_file import TEXT
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, ReLU, Sequential
+from minidann.nn.model_file import TEXT
 from minidann.nn.optimizers import Adam
 from minidann.pseudo_labels import PseudoLabelDANN
 from minidann.runtime.arrays import to_host

@@ -1,8 +1,8 @@
-"""A trained DANN in a file: its architecture as JSON, its arrays, and what prediction needs.
+"""A trained DANN in a file: its architecture, its arrays, and what prediction needs.
 
-The file is an .npz of plain arrays (see :mod:`minidann.runtime.npz`): ``"architecture"`` is a text,
-the others are the ``state_dict`` of the DANN, such as ``"features.0.W"``. Nothing in it is
-unpickled or evaluated.
+The file is an .npz of plain arrays (see :mod:`minidann.runtime.npz`):
+``"architecture"`` is a text, the others are the ``state_dict`` of the DANN, such as
+``"features.0.W"``. Nothing in it is unpickled or evaluated.
 """
 
 import json
@@ -19,7 +19,12 @@ from minidann.runtime.state import State, as_text, from_text, part
 
 TEXT = "architecture"
 FORMAT = 1  # to be raised when older files can no longer be read
-OPTIONS = ("reduction", "domain_weight", "preparation", "class_names")  # beside the networks
+OPTIONS = (
+    "reduction",
+    "domain_weight",
+    "preparation",
+    "class_names",
+)  # beside the networks
 
 
 def write_model(
@@ -33,7 +38,8 @@ def write_model(
     Raises
     ------
     InputError
-        If a layer is not one of minidann's own, or an option is nothing that JSON can hold.
+        If a layer is not one of minidann's own, or an option is nothing that JSON can
+        hold.
     """
     try:
         check_options(options)
@@ -67,10 +73,16 @@ def read_model(
             raise ValueError("it holds arrays of no network")
         check_options(options)
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error})"
+        ) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        reason = error if isinstance(error, ValueError) else "its architecture is damaged"
-        raise InputError(f"{path} is not a saved DANN that can be read ({reason})") from error
+        reason = (
+            error if isinstance(error, ValueError) else "its architecture is damaged"
+        )
+        raise InputError(
+            f"{path} is not a saved DANN that can be read ({reason})"
+        ) from error
     return networks, options
 
 
@@ -79,15 +91,20 @@ def check_options(options: Mapping[str, Any]) -> None:
     if sorted(options) != sorted(OPTIONS):
         raise ValueError(f"its options are {', '.join(sorted(options))[:80]}")
     if options["reduction"] not in ("mean", "sum"):
-        raise ValueError(f'the reduction is {options["reduction"]!r}, not "mean" or "sum"')
+        raise ValueError(
+            f'the reduction is {options["reduction"]!r}, not "mean" or "sum"'
+        )
     if not math.isfinite(options["domain_weight"]):
         raise ValueError(f"the domain weight is {options['domain_weight']}")
     preparation, class_names = options["preparation"], options["class_names"]
     if not isinstance(preparation, dict | None):
         raise ValueError("the preparation is not a dictionary")
     if json.loads(json.dumps(preparation)) != preparation:
-        raise ValueError("the preparation would not be the same after a trip through JSON")
+        raise ValueError(
+            "the preparation would not be the same after a trip through JSON"
+        )
     if class_names is not None and not (
-        isinstance(class_names, list) and all(isinstance(name, str) for name in class_names)
+        isinstance(class_names, list)
+        and all(isinstance(name, str) for name in class_names)
     ):
         raise ValueError("the class names are not a list of texts")
