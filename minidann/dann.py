@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 from minidann.nn import GradientReversal, Sequential
 from minidann.nn.architecture import table
 from minidann.nn.batchnorm import adapt_batch_norm
-from minidann.nn.layer import arguments, call_arguments
 from minidann.nn.losses import binary_cross_entropy, softmax, softmax_cross_entropy
 from minidann.nn.model_file import OPTIONS, read_model, write_model
+from minidann.runtime.arguments import arguments, call_arguments
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.errors import InputError
 from minidann.runtime.state import State, check_state, part, with_prefix
@@ -70,7 +70,14 @@ class DANN:
         What the classes are called.
     """
 
-    def __init__(self, features, label_head, domain_head, reduction="mean", domain_weight=1.0):
+    def __init__(
+        self,
+        features: Sequential,
+        label_head: Sequential,
+        domain_head: Sequential,
+        reduction: str = "mean",
+        domain_weight: float = 1.0,
+    ) -> None:
         self.features, self.label_head, self.domain_head = features, label_head, domain_head
         self.reduction, self.domain_weight = reduction, float(domain_weight)
         self.preparation: dict[str, Any] | None = None
@@ -79,7 +86,7 @@ class DANN:
         self._reversed_domain_head = Sequential([self._reversal, domain_head])
 
     @property
-    def networks(self):
+    def networks(self) -> tuple[Sequential, Sequential, Sequential]:
         """The three networks, in the form that the optimizers take."""
         return self.features, self.label_head, self.domain_head
 
@@ -189,7 +196,9 @@ class DANN:
         return dict(zip(NETWORKS, self.networks))
 
     @on_all_cores
-    def compute_gradients(self, x_source, y_source, x_target, lam):
+    def compute_gradients(
+        self, x_source: Array, y_source: Array, x_target: Array, lam: float
+    ) -> Losses:
         """Set the gradients of all three networks for one joined batch.
 
         Parameters
@@ -219,7 +228,7 @@ class DANN:
         return Losses(L_y, L_d)
 
     @on_all_cores
-    def compute_label_gradients(self, x, y):
+    def compute_label_gradients(self, x: Array, y: Array) -> Losses:
         """Set the gradients of features and label head for L_y alone.
 
         This is training without adaptation.
@@ -229,7 +238,7 @@ class DANN:
         return Losses(label=L_y)
 
     @on_all_cores
-    def compute_domain_gradients(self, x_source, x_target, lam):
+    def compute_domain_gradients(self, x_source: Array, x_target: Array, lam: float) -> Losses:
         """Set the gradients of features and domain head for L_d alone.
 
         At lam = -1 this trains an ordinary domain classifier.
@@ -263,7 +272,7 @@ class DANN:
         )
 
     @on_all_cores
-    def predict(self, x, batch_size=500):
+    def predict(self, x: Array, batch_size: int = 500) -> Array:
         """The most probable class of each example: integers (N,)."""
         return self._batched(lambda part: self._label_logits(part).argmax(axis=1), x, batch_size)
 
@@ -273,7 +282,7 @@ class DANN:
         return self._batched(lambda part: softmax(self._label_logits(part)), x, batch_size)
 
     @on_all_cores
-    def predict_domain(self, x, batch_size=500):
+    def predict_domain(self, x: Array, batch_size: int = 500) -> Array:
         """The more probable domain of each example, 0 source and 1 target: integers (N,)."""
         return self._batched(
             lambda part: self.domain_of(self.domain_head.forward(self.features.forward(part))),
@@ -282,12 +291,12 @@ class DANN:
         )
 
     @on_all_cores
-    def transform(self, x, batch_size=500):
+    def transform(self, x: Array, batch_size: int = 500) -> Array:
         """The features f = G_f(x): (N, F)."""
         return self._batched(self.features.forward, x, batch_size)
 
     @on_all_cores
-    def adapt_batch_norm(self, x):
+    def adapt_batch_norm(self, x: Array) -> None:
         """Evaluate from now on with the batch-norm statistics of x (N, ...).
 
         They are examples of one domain; see :mod:`minidann.nn.batchnorm`.
@@ -300,7 +309,7 @@ class DANN:
         return self.label_head.forward(self.features.forward(x))
 
     @staticmethod
-    def domain_of(logits):
+    def domain_of(logits: Array) -> Array:
         """The domain that each row of the domain head's output speaks for."""
         return (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
 

@@ -64,10 +64,10 @@ def place(request, monkeypatch):
 def way(request):
     """A test runs twice: with the fast twins, as usual, and with the lesson of ``nn`` alone."""
     if request.param == "fast":
-        yield
+        yield request.param
         return
     with plain():
-        yield
+        yield request.param
 
 
 @pytest.fixture(autouse=True)

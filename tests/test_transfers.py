@@ -15,6 +15,7 @@ import strict_cupy
 from tqdm import tqdm
 
 from minidann import DANN
+from minidann.callbacks import AverageWeights, History, ProgressBar
 from minidann.data import Batches, make_blobs_pair
 from minidann.data.preprocessing import normalize
 from minidann.experiments import points, recipes
@@ -22,7 +23,7 @@ from minidann.metrics import evaluate, predictions
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
 from minidann.runtime.arrays import to_device, to_host
-from minidann.train import AverageWeights, History, ProgressBar, fit
+from minidann.train import fit
 
 IMAGE = 28 * 28 * 3  # bytes
 LABEL = 8  # int64

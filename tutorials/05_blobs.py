@@ -30,13 +30,14 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
 import minidann
+from minidann.callbacks import History
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE, scatter
 from minidann.experiments.points import RATE, REGIMES, build, train_regime
 from minidann.metrics import evaluate
 from minidann.nn.optimizers import Adam
 from minidann.nn.schedules import reversal_strength
-from minidann.train import History, fit
+from minidann.train import fit
 
 source, target = make_blobs_pair(seed=0)
 for name, points in (("source", source), ("target", target)):

@@ -32,6 +32,7 @@ from sklearn.datasets import load_sample_images
 
 import minidann
 from minidann import DANN
+from minidann.callbacks import History
 from minidann.data import Batches, Digits, as_pair, load_digits_pair, make_mnistm
 from minidann.data.preprocessing import normalize
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
@@ -40,7 +41,7 @@ from minidann.metrics import evaluate
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import Adam
 from minidann.nn.schedules import cosine, reversal_strength
-from minidann.train import History, fit
+from minidann.train import fit
 
 RESULTS = Path(minidann.__file__).parents[1] / "docs" / "results"
 

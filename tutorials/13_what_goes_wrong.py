@@ -30,6 +30,7 @@ from sklearn.linear_model import LogisticRegression
 
 import minidann
 from minidann import DANN
+from minidann.callbacks import History
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
 from minidann.experiments.points import build
@@ -37,7 +38,7 @@ from minidann.metrics import accuracy
 from minidann.nn import BatchNorm, Dense, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import cosine, reversal_strength
-from minidann.train import History, fit
+from minidann.train import fit
 
 CEILING = norm.cdf(0.5 / (0.2 * np.sqrt(2)))
 RATE = 1e-3

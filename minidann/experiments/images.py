@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minidann.callbacks import AverageWeights, Callback, History, ProgressBar
 from minidann.dann import DANN
 from minidann.data import Batches
 from minidann.data.pairs import Domain
@@ -27,7 +28,7 @@ from minidann.runtime.arrays import Array, to_host
 from minidann.runtime.device import resident, transfer_to
 from minidann.runtime.progress import progress_bar
 from minidann.runtime.threads import threads
-from minidann.train import AverageWeights, Callback, History, ProgressBar, fit
+from minidann.train import fit
 
 MONITORED = 500  # test images of each domain, for the curves
 CALIBRATION = 2000  # training images of the target whose statistics batch-norm adopts, if it does

@@ -64,7 +64,7 @@ def image_grid(
 def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     """Losses, accuracies and schedules over the steps, a column for each method.
 
-    ``history``: rows of a :class:`minidann.train.History` with ``method`` and ``seed``.
+    ``history``: rows of a :class:`minidann.callbacks.History` with ``method`` and ``seed``.
     """
     methods = list(dict.fromkeys(row["method"] for row in history))
     figure = Figure(figsize=(1 + 3.6 * len(methods), 6.5), layout="constrained")

@@ -35,7 +35,7 @@ class TwoPasses(DANN):
         """As :meth:`minidann.DANN.compute_gradients`; the features keep those of L_d alone."""
         # a reversal of strength 0: only the label's gradients reach the features
         label = super().compute_gradients(x_source, y_source, x_target, lam=0.0).label
-        self.features.of_label = gradients(self.features)
+        self.features.of_label = gradients(self.features)  # type: ignore[attr-defined]
         return self.compute_domain_gradients(x_source, x_target, lam)._replace(label=label)
 
 

@@ -1,8 +1,8 @@
 """The products of a Dense layer in pieces, which threads share.
 
-A large matrix product is cut into pieces of some rows or columns. BLAS is held to one thread,
-because its own threads, waiting for work between two products, would keep a core busy, and because
-its sums depend on their number; so the pieces are what gives every core a share. They are the same
+While minidann computes, BLAS is held to one thread: its own threads, waiting for work between two
+products, would keep a core busy, and its sums depend on their number. So a large matrix product is
+cut into pieces of some rows or columns, and every core takes its share. The pieces are the same
 however many threads there are, and so is the result, to the last bit.
 
 On one core that gains nothing (64 rows through 8192 x 3072 weights take 97 ms forward and backward,

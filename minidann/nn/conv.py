@@ -117,8 +117,11 @@ def im2col(padded: Array, kernel: Pair, stride: Pair) -> Array:
     ``kernel`` and ``stride`` are (height, width) in pixels.
     """
     pixels = windows.pixels(padded, kernel, stride)  # KH KW views (N, OH, OW, C)
-    columns = array_module(padded).stack(pixels, axis=3)  # (N, OH, OW, KH KW, C)
-    return columns.reshape(-1, len(pixels) * padded.shape[3])
+    shape = (*pixels[0].shape[:3], len(pixels), padded.shape[3])
+    columns = array_module(padded).empty(shape, padded.dtype)
+    for k, pixel in enumerate(pixels):
+        columns[:, :, :, k] = pixel
+    return columns.reshape(-1, shape[3] * shape[4])
 
 
 def col2im(columns: Array, shape: tuple, kernel: Pair, stride: Pair) -> Array:

@@ -13,13 +13,13 @@ A stack f3(f2(f1(x))) runs forward bottom-up and, by the chain rule, backward to
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from inspect import signature
+from collections.abc import Callable, Iterable, Iterator
 from textwrap import indent
 from typing import Any, Self
 
 import numpy as np
 
+from minidann.runtime.arguments import arguments, call_arguments
 from minidann.runtime.arrays import Array
 from minidann.runtime.state import (
     State,
@@ -191,9 +191,20 @@ class Sequential(Layer):
         for i, layer in enumerate(self.layers):
             layer.load_state_dict(part(state, str(i)))
 
-    params = property(lambda self: self._collect("params"))
-    grads = property(lambda self: self._collect("grads"))
-    state = property(lambda self: self._collect("state"))
+    @property
+    def params(self) -> dict[str, Array]:  # type: ignore[override]
+        """The parameters of all layers."""
+        return self._collect("params")
+
+    @property
+    def grads(self) -> dict[str, Array]:  # type: ignore[override]
+        """The gradients of all layers."""
+        return self._collect("grads")
+
+    @property
+    def state(self) -> dict[str, Array]:  # type: ignore[override]
+        """The running statistics of all layers."""
+        return self._collect("state")
 
     def _collect(self, kind: str) -> dict[str, Array]:
         return {
@@ -201,41 +212,3 @@ class Sequential(Layer):
             for i, layer in enumerate(self.layers)
             for name, array in getattr(layer, kind).items()
         }
-
-
-def arguments(thing: Any) -> dict[str, Any]:
-    """The arguments of its constructor that are attributes of the same name.
-
-    Only numbers, texts, None, and tuples or lists of them.
-    """
-    found = {
-        name: getattr(thing, name, ...) for name in signature(type(thing)).parameters
-    }
-    return {name: value for name, value in found.items() if _is_plain(value)}
-
-
-def _is_plain(value):
-    if isinstance(value, tuple | list):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
-
-
-def call_arguments(cls: type, values: Mapping[str, Any]) -> list[str]:
-    """The arguments in a call of ``cls``, such as ``['3', '64', 'padding="valid"']``.
-
-    Those that have their default value are left out.
-    """
-    shown, in_order = [], True
-    for name, parameter in signature(cls).parameters.items():
-        required = parameter.default is parameter.empty
-        if name not in values:
-            in_order = in_order and not required  # those behind it need their names
-        elif required and in_order and parameter.kind is not parameter.KEYWORD_ONLY:
-            shown.append(_literal(values[name]))
-        elif required or parameter.default != values[name]:
-            shown.append(f"{name}={_literal(values[name])}")
-    return shown
-
-
-def _literal(value):
-    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -53,7 +53,7 @@ def write_model(
 def read_model(
     path: str | PathLike, names: tuple[str, ...]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The networks of these names out of a file of :func:`write_model`, and the options.
+    """The networks of these names in a file of :func:`write_model`, and the options.
 
     Raises
     ------

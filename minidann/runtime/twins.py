@@ -94,7 +94,7 @@ def _twin_for(cls: type, actual: type) -> type | None:
 def _choosing_forward(cls: type, method: Callable) -> Callable:
     @wraps(method)
     def forward(self, x, train=False):
-        self._twin = None if _plain.get() else _twin_for(cls, type(self))
+        self._twin = None if _plain.get() else _twin_for(cls, self.__class__)
         # None has no such method, and then the lesson's is called
         return getattr(self._twin, "forward", method)(self, x, train)
 
@@ -104,7 +104,7 @@ def _choosing_forward(cls: type, method: Callable) -> Callable:
 def _choosing(cls: type, name: str, method: Callable) -> Callable:
     @wraps(method)
     def call(self):
-        self._twin = None if _plain.get() else _twin_for(cls, type(self))
+        self._twin = None if _plain.get() else _twin_for(cls, self.__class__)
         return getattr(self._twin, name, method)(self)
 
     return call

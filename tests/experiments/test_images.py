@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from minidann.callbacks import AverageWeights, Callback, History
 from minidann.dann import DANN
 from minidann.data import preprocessing
 from minidann.data.preprocessing import ImagePreparation, normalize, preparation, standardize
@@ -18,7 +19,6 @@ from minidann.experiments.tables import target_accuracy
 from minidann.nn import BatchNorm
 from minidann.nn.optimizers import Adam, WeightAverage
 from minidann.runtime.arrays import to_host
-from minidann.train import AverageWeights, Callback, History
 
 PAIR = "digits", "digits-m"
 
