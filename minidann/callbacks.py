@@ -83,7 +83,7 @@ class History(Callback, list):
         self.every, self.monitor = every, monitor
         self._restart()
 
-    def _restart(self):
+    def _restart(self) -> None:
         self._label_sum = self._domain_sum = 0.0  # over the steps since the last row
         self._count = 0
 
@@ -98,7 +98,7 @@ class History(Callback, list):
         if training.step % self.every == 0 or training.step == training.steps:
             self._record(training)
 
-    def _record(self, training):
+    def _record(self, training: "Training") -> None:
         label_loss, domain_loss = (total / self._count for total in self._sums())
         check_finite(training, label_loss, domain_loss)
         row = {
