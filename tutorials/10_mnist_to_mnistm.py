@@ -418,7 +418,8 @@ assert round(share_of_gap(0.5225, 0.7666, 0.9596), 2) == 0.56
 
 
 def read_histories(names):
-    """(method, seed) -> the rows of its history, from the CSV files beside the records, as far as they are there."""
+    """(method, seed) -> the rows of its history, from the CSV files beside the records, as far as
+    they are there."""
     curves = {}
     for path in (RESULTS / name.replace(".json", "-history.csv") for name in names):
         if path.exists():
@@ -511,5 +512,6 @@ check((0.30, np.mean(best_rows) - np.mean(last_rows)))
 for (method, seed), rows in histories.get("tf-dann", {}).items():
     accuracy = [float(row["target_class"]) for row in rows]
     print(
-        f"MNIST-M, {METHODS[method]:<18} seed {seed}: best {max(accuracy):.3f}, last {accuracy[-1]:.3f}"
+        f"MNIST-M, {METHODS[method]:<18} seed {seed}: best {max(accuracy):.3f}, "
+        f"last {accuracy[-1]:.3f}"
     )

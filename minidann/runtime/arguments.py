@@ -14,7 +14,7 @@ def arguments(thing: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if _is_plain(value)}
 
 
-def _is_plain(value):
+def _is_plain(value: Any) -> bool:
     if isinstance(value, tuple | list):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, bool | int | float | str)
@@ -37,5 +37,5 @@ def call_arguments(cls: type, values: Mapping[str, Any]) -> list[str]:
     return shown
 
 
-def _literal(value):
+def _literal(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
