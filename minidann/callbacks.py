@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidann.dann import DANN, Losses
+from minidann.dann import DANN
 from minidann.nn.optimizers import WeightAverage
 from minidann.runtime.arrays import to_host
 from minidann.runtime.errors import InputError, TrainingError
@@ -84,20 +84,22 @@ class History(Callback, list):
         self._restart()
 
     def _restart(self) -> None:
-        self._sums, self._count = Losses(), 0  # of the steps since the last row
+        self._label_sum = self._domain_sum = 0.0  # over the steps since the last row
+        self._count = 0
 
     def begin(self, training: "Training") -> None:
         self._restart()
 
     def after_step(self, training: "Training") -> None:
-        label, domain = training.losses
-        self._sums = Losses(self._sums.label + label, self._sums.domain + domain)
+        label_loss, domain_loss = training.losses
+        self._label_sum += label_loss
+        self._domain_sum += domain_loss
         self._count += 1
         if training.step % self.every == 0 or training.step == training.steps:
             self._record(training)
 
     def _record(self, training: "Training") -> None:
-        label_loss, domain_loss = (float(to_host(total)) / self._count for total in self._sums)
+        label_loss, domain_loss = (total / self._count for total in self._sums())
         check_finite(training, label_loss, domain_loss)
         row = {
             "step": training.step,
@@ -110,11 +112,14 @@ class History(Callback, list):
         self.append(row | (self.monitor() if self.monitor else {}))
         self._restart()
 
+    def _sums(self) -> list[float]:
+        return [float(to_host(total)) for total in (self._label_sum, self._domain_sum)]
+
     def state_dict(self) -> State:
         """The rows as text, and the sums since the last one."""
         return {
             "rows": as_text(list(self)),
-            "sums": np.array([float(to_host(total)) for total in self._sums]),
+            "sums": np.array(self._sums()),
             "count": np.array(self._count),
         }
 
@@ -135,7 +140,8 @@ class History(Callback, list):
             raise ValueError(f"count is {state['count']}; it must be at least 0")
         self[:] = rows
         # Python's numbers: added to a float32 loss they are float32 again, as they were
-        self._sums, self._count = Losses(*state["sums"].tolist()), int(state["count"])
+        self._label_sum, self._domain_sum = state["sums"].tolist()
+        self._count = int(state["count"])
 
     def save(self, path: str | PathLike) -> None:
         """Write the rows as a CSV file with a header."""
@@ -196,12 +202,13 @@ class ProgressBar(Callback):
     def begin(self, training: "Training") -> None:
         if self._own:
             self.bar = progress_bar(training.steps)
-        self._history = training.history
+        self._history, self._rows = training.history, len(training.history)
         self.bar.update(training.step)  # those of an earlier process
 
     def after_step(self, training: "Training") -> None:
         self.bar.update()
-        if self._history and self._history[-1]["step"] == training.step:
+        if len(self._history) > self._rows:
+            self._rows = len(self._history)
             self.bar.set_postfix(short(self._history[-1]), refresh=False)
 
     def end(self, training: "Training") -> None:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from minidann import DANN, predict
 from minidann.data.preprocessing import ImagePreparation
-from minidann.experiments import points
 from minidann.nn import Dense, Flatten, Sequential
 
 SIZE = 8
@@ -235,7 +234,7 @@ def text(path):
 
 
 def of_points(path):
-    points.build((), 0).save(path)
+    make().save(path)  # without a preparation of images
 
 
 def of_text(path):

@@ -155,7 +155,7 @@ def _reduce(loss: Array, dlogits: Array, reduction: str) -> tuple[Array, Array]:
     return loss / len(dlogits), dlogits / len(dlogits)
 
 
-def softmax(logits):
+def softmax(logits: Array) -> Array:
     """p of the formulas above: (N, K), each row adds up to 1."""
     xp = array_module(logits)
     exp = xp.exp(logits - logits.max(axis=1, keepdims=True))

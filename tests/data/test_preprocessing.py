@@ -26,6 +26,54 @@ def images(n=4, height=6, width=6, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, height, width, 3), np.uint8)
 
 
+def coloured():
+    """Images with less green than red and blue."""
+    x = images(6, 5, 4)
+    x[..., 1] //= 3
+    return x
+
+
+@pytest.mark.parametrize("mean", ["joint", "domain"])
+def test_the_mean_of_both_training_sets_or_of_each_is_subtracted(mean):
+    source, target = as_pair(*load_digits_pair(), mean=mean)
+    same = mean == "joint"
+    assert np.array_equal(source.mean, target.mean) == same
+    centred = [normalize(domain.x_train, domain.mean) for domain in (source, target)]
+    for x in [np.concatenate(centred)] if same else centred:
+        assert x.dtype == np.float32
+        np.testing.assert_allclose(x.mean(axis=(0, 1, 2), dtype=np.float64), 0, atol=1e-6)
+        np.testing.assert_allclose(np.ptp(x, axis=(0, 1, 2)), 1, atol=1e-6)
+
+
+def test_each_image_gets_its_own_mean_and_variance_taken_away(place):
+    x = coloured()
+    y = to_host(standardize(place(x)))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=1e-6)
+    np.testing.assert_allclose(y.var(axis=(1, 2, 3)), 1, rtol=1e-3)
+    np.testing.assert_allclose(
+        y.std(axis=(1, 2)) / x.std(axis=(1, 2)),
+        np.repeat(1 / np.sqrt(x.var(axis=(1, 2)).mean(axis=1))[:, None], 3, axis=1),
+        rtol=1e-3,
+    )
+    brighter, empty = 40 + x // 2, np.zeros_like(x)
+    np.testing.assert_allclose(standardize(brighter), y, atol=0.03)  # but for rounding
+    assert not standardize(empty).any()
+
+
+def test_images_without_a_mean_are_prepared_by_their_own(place):
+    x, mean = coloured(), np.array([100.0, 50.0, 20.0], np.float32)
+    np.testing.assert_array_equal(
+        to_host(preparation(mean, place)(x)), to_host(normalize(place(x), place(mean)))
+    )
+    np.testing.assert_array_equal(
+        to_host(preparation(None, place)(x)), to_host(standardize(place(x)))
+    )
+
+
+# --- as an object
+
+
 def test_the_mean_is_subtracted_and_255_is_one(place):
     x = images()
     y = to_host(ImagePreparation(6, MEAN)(place(x)))
@@ -165,32 +213,3 @@ def test_the_border_is_the_median_of_the_edge():
 def test_what_is_no_image_is_refused(image):
     with pytest.raises(InputError, match=r"it must be uint8, \(H, W, 3\)"):
         partial(ImagePreparation(6, MEAN).fit_image)(image)
-
-
-@pytest.mark.parametrize("mean", ["joint", "domain"])
-def test_the_mean_of_both_training_sets_or_of_each_is_subtracted(mean):
-    source, target = as_pair(*load_digits_pair(), mean=mean)
-    same = mean == "joint"
-    assert np.array_equal(source.mean, target.mean) == same
-    centred = [normalize(domain.x_train, domain.mean) for domain in (source, target)]
-    for x in [np.concatenate(centred)] if same else centred:
-        assert x.dtype == np.float32
-        np.testing.assert_allclose(x.mean(axis=(0, 1, 2), dtype=np.float64), 0, atol=1e-6)
-        np.testing.assert_allclose(np.ptp(x, axis=(0, 1, 2)), 1, atol=1e-6)
-
-
-def test_each_image_gets_its_own_mean_and_variance_taken_away(place):
-    x = images(6, 5, 4)
-    x[..., 1] //= 3
-    y = to_host(standardize(place(x)))
-    assert y.dtype == np.float32
-    np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=1e-6)
-    np.testing.assert_allclose(y.var(axis=(1, 2, 3)), 1, rtol=1e-3)
-    np.testing.assert_allclose(
-        y.std(axis=(1, 2)) / x.std(axis=(1, 2)),
-        np.repeat(1 / np.sqrt(x.var(axis=(1, 2)).mean(axis=1))[:, None], 3, axis=1),
-        rtol=1e-3,
-    )
-    brighter, empty = 40 + x // 2, np.zeros_like(x)
-    np.testing.assert_allclose(standardize(brighter), y, atol=0.03)  # but for rounding
-    assert not standardize(empty).any()
