@@ -31,7 +31,7 @@ class TwoPasses(DANN):
     def compute_gradients(
         self, x_source: Array, y_source: Array, x_target: Array, lam: float
     ) -> Losses:
-        """As :meth:`minidann.DANN.compute_gradients`; the features keep those of L_d alone."""
+        """As :meth:`minidann.dann.DANN.compute_gradients`; the features keep those of L_d alone."""
         # a reversal of strength 0: only the label's gradients reach the features
         label = super().compute_gradients(x_source, y_source, x_target, lam=0.0).label
         self.features.of_label = gradients(self.features)  # type: ignore[attr-defined]
