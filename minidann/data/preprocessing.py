@@ -106,7 +106,10 @@ class ImagePreparation:
 
     @classmethod
     def of(cls, domain: Domain, fit: str = "pad") -> "ImagePreparation":
-        """That of a :class:`minidann.data.pairs.Domain`; ``fit`` as :func:`minidann.data.as_pair` was given."""
+        """That of a :class:`minidann.data.pairs.Domain`.
+
+        ``fit`` is what :func:`minidann.data.as_pair` was given.
+        """
         mean = "image" if domain.mean is None else tuple(domain.mean.tolist())
         return cls(domain.x_test.shape[1], mean, fit)
 
