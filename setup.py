@@ -9,6 +9,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+CLUSTER = ["dask>=2024.5", "distributed>=2024.5"]
 here = Path(__file__).parent
 package = (here / "minidann" / "__init__.py").read_text()
 version = re.search(r'__version__ = "(.+)"', package).group(1)
@@ -37,7 +38,10 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100"],
+        # dask and distributed: what --cluster runs on is tested with a cluster of two processes
+        "test": ["pytest>=8", "hypothesis>=6.100", *CLUSTER],
+        # --cluster: runs on many machines (docs/cluster.md)
+        "cluster": CLUSTER,
         # pinned: another version of these formats or judges the same code differently
         "check": ["ruff==0.17.6", "mypy==2.4.1"],
         # ctk: the libraries of CUDA that CuPy calls (cuBLAS, NVRTC ...), so that the driver is all

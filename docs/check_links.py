@@ -1,4 +1,7 @@
-"""Does every link of the built site lead somewhere, and does no page load anything from elsewhere? ``python docs/check_links.py build/site``"""
+"""Does every link of the built site lead somewhere, and does no page load from elsewhere?
+
+python docs/check_links.py build/site
+"""
 
 import sys
 from html.parser import HTMLParser

@@ -1,4 +1,8 @@
-"""What the site does that no extension does: docstrings with their columns, animations, links into the repository, MathJax from a copy."""
+"""What the site does that no extension does.
+
+Docstrings keep their columns, animations are shown, links lead into the repository, and MathJax
+comes from a copy.
+"""
 
 import importlib
 import importlib.util
@@ -53,7 +57,7 @@ def number_tutorial(app, docname, source):
 
 
 def by_defining_module(app, env, node, contnode):
-    """``minidann.data.Digits`` is documented where it is defined, as ``minidann.data.mnist.Digits``."""
+    """Find a name where it is defined: ``minidann.data.Digits`` in ``minidann.data.mnist``."""
     if node.get("refdomain") != "py":
         return None
     target = node["reftarget"]
@@ -97,7 +101,10 @@ def copy_mathjax(app, exception):
 
 
 def skip_fields(app, what, name, obj, skip, options):
-    """The fields of a named tuple, of which Python says "Alias for field number 0"; the docstring of the tuple says more."""
+    """Leave out the fields of a named tuple, of which Python says "Alias for field number 0".
+
+    The docstring of the tuple says more.
+    """
     return (
         True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
     )
@@ -108,7 +115,10 @@ UNDERLINE = re.compile(r"-{3,}$")  # of a heading of numpydoc
 
 
 def keep_columns(app, what, name, obj, options, lines):
-    """Indented lines above the headings of numpydoc are formulas or commands that are set by hand: shown with their columns."""
+    """Show indented lines above the headings of numpydoc with their columns.
+
+    They are formulas or commands that are set by hand.
+    """
     headings = (i - 1 for i, line in enumerate(lines) if UNDERLINE.match(line))
     end = next(headings, len(lines))
     shown, before, literal = [], "", False
@@ -125,7 +135,10 @@ def keep_columns(app, what, name, obj, options, lines):
 
 
 def prose(line):
-    """A line of prose in which ``|x|`` is an absolute value and ``*others`` the rest of the arguments: nothing of reST's."""
+    """A line of prose without reST's markup.
+
+    In it ``|x|`` is an absolute value and ``*others`` the rest of the arguments.
+    """
     parts = LITERAL.split(line)
     return "".join(
         part if part.startswith("``") else re.sub(r"\||(?<=, )\*(?=\w)", r"\\\g<0>", part)
@@ -140,7 +153,10 @@ saved = set()
 
 
 def figures(block, block_vars, gallery_conf):
-    """Figures and, as GIF files, animations: sphinx-gallery's own player fetches its icons from another site."""
+    """Figures and, as GIF files, animations.
+
+    sphinx-gallery's own player would fetch its icons from another site.
+    """
     import matplotlib.pyplot as plt
     from matplotlib.animation import Animation
     from sphinx_gallery.scrapers import figure_rst, matplotlib_scraper

@@ -9,7 +9,7 @@ PROGRAMS = {
     "mnistm": ("MNIST to MNIST-M; --data digits needs no files", "4 to 15 minutes a run"),
     "digits": ("any of five sets of digits to any other", "4 to 12 minutes a run"),
     "ablation": ("what each choice of the recipe best is worth", "3 minutes a run"),
-    "predict": ("the classes of images, by a model.npz that a program wrote", "a second"),
+    "predict": ("the classes of images, by a saved model.npz", "a second"),
     "data": ("list, download and show the data sets", "seconds, and the downloads"),
     "nn.gradcheck": ("every gradient against finite differences", "seconds"),
 }

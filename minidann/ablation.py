@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.figures import save_figure
-from minidann.experiments.images import load_sets
+from minidann.experiments.image_sets import load_sets
 from minidann.experiments.options import add_image_options, execution, seeds
 from minidann.experiments.runs import Experiment, Task, begin, conduct
 from minidann.experiments.tables import variant_table

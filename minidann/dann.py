@@ -22,16 +22,22 @@ Source: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from os import PathLike
+from textwrap import indent
+from typing import Any, NamedTuple
 
 from minidann.nn import GradientReversal, Sequential
+from minidann.nn.architecture import table
 from minidann.nn.batchnorm import adapt_batch_norm
-from minidann.nn.losses import binary_cross_entropy, softmax_cross_entropy
-from minidann.runtime.arrays import array_module
+from minidann.nn.losses import binary_cross_entropy, softmax, softmax_cross_entropy
+from minidann.nn.model_file import OPTIONS, read_model, write_model
+from minidann.runtime.arguments import arguments, call_arguments
+from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.errors import InputError
 from minidann.runtime.state import State, check_state, part, with_prefix
+from minidann.runtime.threads import on_all_cores
 
 NETWORKS = ("features", "label_head", "domain_head")  # names of ``DANN.networks``
-from minidann.runtime.threads import on_all_cores
 
 
 class Losses(NamedTuple):
@@ -55,16 +61,32 @@ class DANN:
     domain_weight : float
         What L_d is multiplied by. Over equal halves a weight of 2 makes the mean of both domains
         the paper's sum of the two domains' means.
+
+    Attributes
+    ----------
+    preparation : dict or None
+        How network input is made of stored examples; see :meth:`save`.
+    class_names : list of str or None
+        What the classes are called.
     """
 
-    def __init__(self, features, label_head, domain_head, reduction="mean", domain_weight=1.0):
+    def __init__(
+        self,
+        features: Sequential,
+        label_head: Sequential,
+        domain_head: Sequential,
+        reduction: str = "mean",
+        domain_weight: float = 1.0,
+    ) -> None:
         self.features, self.label_head, self.domain_head = features, label_head, domain_head
         self.reduction, self.domain_weight = reduction, float(domain_weight)
+        self.preparation: dict[str, Any] | None = None
+        self.class_names: list[str] | None = None
         self._reversal = GradientReversal()
         self._reversed_domain_head = Sequential([self._reversal, domain_head])
 
     @property
-    def networks(self):
+    def networks(self) -> tuple[Sequential, Sequential, Sequential]:
         """The three networks, in the form that the optimizers take."""
         return self.features, self.label_head, self.domain_head
 
@@ -79,8 +101,8 @@ class DANN:
 
     def state_dict(self) -> State:
         """Copies of all that training changes, in main memory, such as ``"features.0.W"``."""
-        state = {}
-        for name, network in zip(NETWORKS, self.networks):
+        state: State = {}
+        for name, network in self._named().items():
             state |= with_prefix(name, network.state_dict())
         return state
 
@@ -93,11 +115,90 @@ class DANN:
             If names, shapes or dtypes are not those of ``state_dict()``.
         """
         check_state(state, self.state_dict())
-        for name, network in zip(NETWORKS, self.networks):
+        for name, network in self._named().items():
             network.load_state_dict(part(state, name))
 
+    def __repr__(self) -> str:
+        shown = [f"{name}={network!r}" for name, network in self._named().items()]
+        shown += call_arguments(type(self), arguments(self))
+        lines = "".join(f"{argument},\n" for argument in shown)
+        return f"{type(self).__name__}(\n{indent(lines, '    ')})"
+
+    def summary(self, input_shape: tuple[int, ...]) -> str:
+        """A table of all layers for inputs of a shape such as (28, 28, 3).
+
+        Of each layer it shows the shape of its output for one example and the number of its
+        parameters.
+
+        Raises
+        ------
+        InputError
+            If such an input does not fit the networks.
+        """
+        try:
+            return table(self._named(), input_shape)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    def save(
+        self,
+        path: str | PathLike,
+        *,
+        preparation: dict[str, Any] | None = None,
+        class_names: list[str] | None = None,
+    ) -> None:
+        """Write the network to a file, whole or not at all, for :meth:`load`.
+
+        Parameters
+        ----------
+        path : path
+            An .npz file of plain arrays and text.
+        preparation : dict, optional
+            How network input is made of stored examples, in values that JSON can hold; for images
+            :meth:`minidann.data.preprocessing.ImagePreparation.to_dict`. By default the attribute
+            ``preparation``.
+        class_names : list of str, optional
+            What the classes are called, in the order of the label head's units. By default the
+            attribute ``class_names``.
+
+        Raises
+        ------
+        InputError
+            If a layer is not one of ``minidann.nn``, or one of the options is none.
+        """
+        options = {name: getattr(self, name) for name in OPTIONS}
+        if preparation is not None:
+            options["preparation"] = preparation
+        if class_names is not None:
+            options["class_names"] = list(class_names)
+        write_model(path, self._named(), self.state_dict(), options)
+        self.preparation, self.class_names = options["preparation"], options["class_names"]
+
+    @staticmethod
+    def load(path: str | PathLike) -> "DANN":
+        """The network in a file of :meth:`save`, in main memory, ready to predict.
+
+        A subclass is loaded as a plain DANN: what it adds is how it is trained. Nothing in the file
+        is evaluated or unpickled.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged or not such a file.
+        """
+        networks, options = read_model(path, NETWORKS)
+        preparation, class_names = options.pop("preparation"), options.pop("class_names")
+        dann = DANN(**networks, **options)
+        dann.preparation, dann.class_names = preparation, class_names
+        return dann
+
+    def _named(self):
+        return dict(zip(NETWORKS, self.networks))
+
     @on_all_cores
-    def compute_gradients(self, x_source, y_source, x_target, lam):
+    def compute_gradients(
+        self, x_source: Array, y_source: Array, x_target: Array, lam: float
+    ) -> Losses:
         """Set the gradients of all three networks for one joined batch.
 
         Parameters
@@ -127,7 +228,7 @@ class DANN:
         return Losses(L_y, L_d)
 
     @on_all_cores
-    def compute_label_gradients(self, x, y):
+    def compute_label_gradients(self, x: Array, y: Array) -> Losses:
         """Set the gradients of features and label head for L_y alone.
 
         This is training without adaptation.
@@ -137,7 +238,7 @@ class DANN:
         return Losses(label=L_y)
 
     @on_all_cores
-    def compute_domain_gradients(self, x_source, x_target, lam):
+    def compute_domain_gradients(self, x_source: Array, x_target: Array, lam: float) -> Losses:
         """Set the gradients of features and domain head for L_d alone.
 
         At lam = -1 this trains an ordinary domain classifier.
@@ -171,12 +272,17 @@ class DANN:
         )
 
     @on_all_cores
-    def predict(self, x, batch_size=500):
+    def predict(self, x: Array, batch_size: int = 500) -> Array:
         """The most probable class of each example: integers (N,)."""
         return self._batched(lambda part: self._label_logits(part).argmax(axis=1), x, batch_size)
 
     @on_all_cores
-    def predict_domain(self, x, batch_size=500):
+    def predict_proba(self, x: Array, batch_size: int = 500) -> Array:
+        """The probability of each class for each example: (N, K), each row adds up to 1."""
+        return self._batched(lambda part: softmax(self._label_logits(part)), x, batch_size)
+
+    @on_all_cores
+    def predict_domain(self, x: Array, batch_size: int = 500) -> Array:
         """The more probable domain of each example, 0 source and 1 target: integers (N,)."""
         return self._batched(
             lambda part: self.domain_of(self.domain_head.forward(self.features.forward(part))),
@@ -185,12 +291,12 @@ class DANN:
         )
 
     @on_all_cores
-    def transform(self, x, batch_size=500):
+    def transform(self, x: Array, batch_size: int = 500) -> Array:
         """The features f = G_f(x): (N, F)."""
         return self._batched(self.features.forward, x, batch_size)
 
     @on_all_cores
-    def adapt_batch_norm(self, x):
+    def adapt_batch_norm(self, x: Array) -> None:
         """Evaluate from now on with the batch-norm statistics of x (N, ...).
 
         They are examples of one domain; see :mod:`minidann.nn.batchnorm`.
@@ -203,7 +309,7 @@ class DANN:
         return self.label_head.forward(self.features.forward(x))
 
     @staticmethod
-    def domain_of(logits):
+    def domain_of(logits: Array) -> Array:
         """The domain that each row of the domain head's output speaks for."""
         return (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
 

@@ -18,10 +18,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.figures import save_figures
-from minidann.experiments.images import available, load_sets, train_and_test
+from minidann.experiments.image_sets import available, load_sets
+from minidann.experiments.images import train_and_test
 from minidann.experiments.options import (
     add_image_options,
     add_method_option,
@@ -50,7 +52,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "for a GPU. model.npz (SOURCE-TARGET-model.npz if there are several pairs) is the network "
         "of the first seed, trained with DANN or by --method.",
     )
-    sets = {"nargs": "+", "choices": NAMES, "metavar": "NAME"}
+    sets: dict[str, Any] = {"nargs": "+", "choices": NAMES, "metavar": "NAME"}
     parser.add_argument(
         "--source", help=f"what to train on, one or more of {', '.join(NAMES)}", **sets
     )

@@ -18,7 +18,8 @@ from collections.abc import Sequence
 
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.figures import save_figures
-from minidann.experiments.images import load_sets, train_and_test
+from minidann.experiments.image_sets import load_sets
+from minidann.experiments.images import train_and_test
 from minidann.experiments.options import (
     add_image_options,
     add_method_option,

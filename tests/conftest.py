@@ -62,12 +62,12 @@ def place(request, monkeypatch):
 
 @pytest.fixture(params=["fast", "plain"])
 def way(request):
-    """A test runs twice: with the fast twins, as by default, and with the lesson of ``nn`` alone."""
+    """A test runs twice: with the fast twins, as usual, and with the lesson of ``nn`` alone."""
     if request.param == "fast":
-        yield
+        yield request.param
         return
     with plain():
-        yield
+        yield request.param
 
 
 @pytest.fixture(autouse=True)

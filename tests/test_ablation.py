@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from minidann import ablation
+from minidann import DANN, ablation
 
 
 def test_the_program_writes_a_line_and_a_record_for_each_variant(small_data, tmp_path, capsys):
@@ -28,6 +28,7 @@ def test_the_program_writes_a_line_and_a_record_for_each_variant(small_data, tmp
     assert runs[0]["target_class_own_statistics"] == runs[0]["target_class"]  # there are none
     table = capsys.readouterr().out
     assert all(f"\n{name}" in table for name in chosen)
+    assert DANN.load(tmp_path / "model.npz").preparation["kind"] == "image"
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
 
 

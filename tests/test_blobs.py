@@ -1,12 +1,13 @@
 """The Blobs program, from its command line."""
 
+import csv
 import json
 import subprocess
 import sys
 
 import pytest
 
-from minidann import blobs
+from minidann import DANN, blobs
 from minidann.experiments.points import ANNEALED, REGIMES
 
 
@@ -15,6 +16,9 @@ def test_main_writes_the_record_and_the_figure(tmp_path, capsys):
     record = json.loads((tmp_path / "results.json").read_text())
     assert {run["regime"] for run in record["runs"]} == set(REGIMES | ANNEALED)
     assert {run["seed"] for run in record["runs"]} == {5}
+    assert DANN.load(tmp_path / "model.npz").domain_head.params["0.W"].shape == (15, 8)
+    with open(tmp_path / "history.csv", newline="") as file:
+        assert {row["regime"] for row in csv.DictReader(file)} == set(REGIMES | ANNEALED)
     assert (tmp_path / "blobs.png").read_bytes().startswith(b"\x89PNG")
     table = capsys.readouterr().out
     assert all(title in table for title in REGIMES | ANNEALED)

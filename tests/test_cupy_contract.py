@@ -233,7 +233,7 @@ def test_every_fused_function_becomes_a_kernel_that_compiles():
 
 def test_a_fused_function_computes_in_float32_and_writes_in_place():
     """Scalars must not widen the arithmetic; what it changes must be an output of the kernel."""
-    from minidann.nn.optimizers import momentum_update
+    from minidann.fast.flat import momentum_update
 
     kernel = fused_kernel(
         momentum_update.__wrapped__, (*[unbacked(np.float32, (4,)) for _ in range(3)], 0.1, 0.9)

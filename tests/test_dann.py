@@ -1,7 +1,4 @@
-"""One step of DANN against finite differences of the two losses.
-
-The losses are written out here from their definitions.
-"""
+"""One step of DANN against finite differences of the two losses, written out from definitions."""
 
 from typing import NamedTuple
 
@@ -11,7 +8,9 @@ import pytest
 from minidann import DANN
 from minidann.nn import Dense, Dropout, Sequential
 from minidann.nn.gradcheck import numerical_gradient
+from minidann.pseudo_labels import PseudoLabelDANN
 from minidann.runtime.arrays import to_host
+from minidann.runtime.errors import InputError
 
 LAMS = (0.0, 0.3, 1.0, 2.5, -1.0)
 
@@ -350,3 +349,81 @@ def test_a_domain_weight_of_two_makes_the_mean_of_both_domains_the_sum_of_their_
     twice_lambda.compute_gradients(x_source, y, x_target, 0.6)
     for name, grad in two.features.grads.items():
         np.testing.assert_allclose(grad, twice_lambda.features.grads[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 500])
+def test_probabilities_are_the_softmax_of_the_label_head(make_dann, place, batch_size):
+    dann = make_dann("conv").convert(place)
+    x = place(np.random.default_rng(3).standard_normal((7, 4, 4, 2)))
+    p = to_host(dann.predict_proba(x, batch_size))
+    logits = to_host(dann.label_head.forward(dann.features.forward(x)))
+    np.testing.assert_allclose(p, softmax(logits), rtol=1e-12)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(p.argmax(axis=1), to_host(dann.predict(x)))
+
+
+def test_probabilities_of_huge_logits_are_finite(make_dann):
+    dann = make_dann()
+    dann.label_head.convert(lambda array: 1e5 * array)
+    p = dann.predict_proba(make_batch("dense")[0])
+    assert np.isfinite(p).all() and (p.max(axis=1) > 0.99).all()
+
+
+DENSE = """\
+DANN(
+    features=Sequential([
+        Dense(2, 5),
+        Sigmoid(),
+        Dense(5, 4),
+        Sigmoid(),
+    ]),
+    label_head=Sequential([
+        Dense(4, 3),
+    ]),
+    domain_head=Sequential([
+        Dense(4, 5),
+        Sigmoid(),
+        Dense(5, 2),
+    ]),
+)"""
+
+
+def test_a_dann_says_what_it_is_made_of(make_dann):
+    dann = make_dann()
+    assert repr(dann) == DENSE
+    dann.reduction, dann.domain_weight = "sum", 2.0
+    end = '    ]),\n    reduction="sum",\n    domain_weight=2.0,\n)'
+    assert repr(dann).endswith(end)
+    other = PseudoLabelDANN(*dann.networks, threshold=0.9)
+    assert repr(other).startswith("PseudoLabelDANN(\n    features=Sequential([")
+    assert repr(other).endswith("    ]),\n    threshold=0.9,\n)")
+
+
+def test_the_summary_of_a_dann_shows_three_networks_and_counts_all_parameters(make_dann, place):
+    dann = make_dann("conv").convert(place)
+    lines = dann.summary((4, 4, 2)).splitlines()
+    assert [line for line in lines if line and line[0] != " "] == [
+        next(line for line in lines if line.startswith(start))
+        for start in ("input", "features", "label_head", "domain_head", "all parameters")
+    ]
+    counts = [sum(a.size for a in network.params.values()) for network in dann.networks]
+    shown = [line.split()[-1] for line in lines if line.startswith("  parameters")]
+    assert shown == [f"{count:,}" for count in counts]
+    assert lines[-1].split()[-1] == f"{sum(counts):,}"
+
+
+def test_the_summary_of_an_input_that_does_not_fit_names_the_layer(make_dann):
+    with pytest.raises(InputError, match=r"^Dense\(2, 5\) cannot take an input of shape \(3,\)"):
+        make_dann().summary((3,))
+
+
+def test_a_state_of_other_networks_changes_nothing(make_dann):
+    dann, other = make_dann(), make_dann(units=1, seed=1)
+    before = dann.state_dict()
+    with pytest.raises(ValueError, match=r"domain_head\.2\.W is float64 of shape \(5, 1\)"):
+        dann.load_state_dict(other.state_dict())
+    after = dann.state_dict()
+    assert all(np.array_equal(array, after[name]) for name, array in before.items())
+    dann.load_state_dict(make_dann(seed=1).state_dict())
+    x = make_batch("dense")[0]
+    np.testing.assert_array_equal(dann.predict_proba(x), make_dann(seed=1).predict_proba(x))

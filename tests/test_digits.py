@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from minidann import digits
+from minidann import DANN, digits
 
 
 def program(*options, **environment):
@@ -58,6 +58,8 @@ def test_a_pair_has_its_three_methods_and_its_figures(small_data, tmp_path):
         ("usps", "dann"),
         ("mnistm", "dann"),
     ]
+    for name in ("mnist-usps", "mnist-mnistm"):
+        assert DANN.load(tmp_path / f"{name}-model.npz").preparation["mean"] == "image"
     for pair in ("mnist to usps", "mnist to mnistm"):
         assert all(
             f"{pair}, {method}" in result.stdout

@@ -17,7 +17,7 @@ import pytest
 
 from minidann import mnistm
 from minidann.data.registry import load_dataset
-from minidann.experiments import images, recipes
+from minidann.experiments import image_sets, images, recipes
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.runs import METHODS, Task
 
@@ -57,6 +57,9 @@ def test_all_methods_run_from_the_command_line(small_data, tmp_path):
     for name in ("data.png", "curves.png", "embedding.png", "confusion.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert all(name in result.stdout for name in ("source only", "DANN", "trained on target"))
+    command = [sys.executable, "-m", "minidann.predict", tmp_path / "model.npz"]
+    predicted = subprocess.run([*command, tmp_path / "data.png"], capture_output=True, text=True)
+    assert predicted.stdout.split()[1] in "0123456789", predicted.stderr
 
 
 def test_one_seed_gives_one_result(small_data, tmp_path):
@@ -151,7 +154,7 @@ def test_a_damaged_file_is_named_in_one_sentence(what, small_data, tmp_path, cap
     for file in (small_data / "mnist").iterdir():
         (tmp_path / "mnist" / file.name).write_bytes(file.read_bytes())
     damage(tmp_path, name, change)
-    images.load.cache_clear()
+    image_sets.load.cache_clear()
     assert mnistm.main(["--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert name in error and "download" in error and error.count("\n") == 1

@@ -22,7 +22,8 @@ def found(name):
 def functions(thing):
     """A function itself, or the constructor and the public methods of a class, by name.
 
-    What a class inherits from outside of minidann (a list's ``append``) is documented there.
+    What a class inherits from outside of minidann (a list's ``append``) is documented there, and a
+    property made of a lambda is an attribute, which the class documents.
     """
     if inspect.isfunction(thing):
         return {thing.__name__: thing}
@@ -33,7 +34,11 @@ def functions(thing):
             own |= {"__init__": cls.__init__}
     own = {name: getattr(value, "__func__", value) for name, value in own.items()}
     own = {name: getattr(value, "fget", value) for name, value in own.items()}
-    return {name: value for name, value in own.items() if inspect.isfunction(value)}
+    return {
+        name: value
+        for name, value in own.items()
+        if inspect.isfunction(value) and value.__name__ != "<lambda>"
+    }
 
 
 def unhinted(function):

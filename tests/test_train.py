@@ -10,6 +10,7 @@ import pytest
 from tqdm import tqdm
 
 from minidann import DANN
+from minidann.callbacks import AverageWeights, Callback, History, ProgressBar
 from minidann.data import Batches, make_blobs_pair
 from minidann.metrics import accuracy, evaluate, predictions
 from minidann.nn import Dense, ReLU, Sequential
@@ -17,7 +18,7 @@ from minidann.nn.optimizers import SGD, Adam, WeightAverage
 from minidann.nn.schedules import learning_rate, reversal_strength
 from minidann.runtime.arrays import to_host
 from minidann.runtime.errors import InputError, TrainingError
-from minidann.train import AverageWeights, Callback, History, ProgressBar, fit
+from minidann.train import fit
 
 SOURCE, TARGET = make_blobs_pair(60)
 
@@ -415,7 +416,7 @@ def test_the_history_records_the_averaged_weights(make, batches):
 def test_a_bar_of_ones_own_is_closed_and_a_given_one_goes_on(make, batches, monkeypatch):
     made = []
     monkeypatch.setattr(
-        "minidann.train.progress_bar",
+        "minidann.callbacks.progress_bar",
         lambda total: made.append(tqdm(total=total, file=io.StringIO())) or made[-1],
     )
     run(make(), batches(), [ProgressBar()])

@@ -1,4 +1,4 @@
-"""What training costs a GPU besides its arithmetic: copies to and from it, waits, launches.
+"""What training costs a GPU besides its arithmetic: copies, waits, and launches of kernels.
 
 Counted on the stand-in for CuPy: between two rows of the history nothing but the next batch may go
 up, nothing comes down and Python never waits. And what is computed there is what is computed in
@@ -15,6 +15,7 @@ import strict_cupy
 from tqdm import tqdm
 
 from minidann import DANN
+from minidann.callbacks import AverageWeights, History, ProgressBar
 from minidann.data import Batches, make_blobs_pair
 from minidann.data.preprocessing import normalize
 from minidann.experiments import points, recipes
@@ -22,7 +23,7 @@ from minidann.metrics import evaluate, predictions
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
 from minidann.runtime.arrays import to_device, to_host
-from minidann.train import AverageWeights, History, ProgressBar, fit
+from minidann.train import fit
 
 IMAGE = 28 * 28 * 3  # bytes
 LABEL = 8  # int64
@@ -46,7 +47,7 @@ class Counts(NamedTuple):
 
 
 class Probe:
-    """A learning-rate schedule: ``fit`` asks it at each step, and it looks at the meter then."""
+    """A learning-rate schedule: ``fit`` calls it as a step begins, and it reads the meter then."""
 
     def __init__(self):
         self.steps = []
@@ -58,7 +59,7 @@ class Probe:
         return 0.001
 
     def between(self):
-        """The counts of every step but the last one; the first look was before training."""
+        """The counts of every step but the last; the first belongs to what came before training."""
         return self.steps[1:]
 
 
@@ -73,7 +74,7 @@ def image_pair(n, seed=0):
 
 
 def image_batches(place, size, n, resident=True):
-    """As the programs make them, of data that lives on the device or goes there by batches."""
+    """As the programs make them, of data that live on the device or go there batch by batch."""
     mean, rng = place(MEAN), np.random.default_rng(5)
     x_source, y_source, x_target = map(place, image_pair(n)) if resident else image_pair(n)
     make = partial(
@@ -245,7 +246,7 @@ def one_step(dann, optimizer, batch):
 
 
 def test_launches_of_a_step_of_mnistms_network():
-    """Each takes the host some 5 to 10 microseconds: few enough, and the GPU never waits."""
+    """Each launch takes the host some 5 to 10 microseconds: few of them keep the GPU busy."""
     dann, rng = recipes.tf_dann(0).convert(to_device), np.random.default_rng(0)
     x_source, x_target = (rng.standard_normal((4, 28, 28, 3), dtype=np.float32) for _ in range(2))
     launches = one_step(dann, momentum(dann.networks), (x_source, rng.integers(0, 10, 4), x_target))

@@ -20,7 +20,8 @@ pass. It is the chain rule of school calculus, and bookkeeping.
 #
 # .. math::
 #
-#    z = x_0 w_0 + x_1 w_1 + b \qquad p = \sigma(z) = \frac{1}{1 + e^{-z}} \qquad L = \tfrac{1}{2} (p - t)^2
+#    z = x_0 w_0 + x_1 w_1 + b \qquad p = \sigma(z) = \frac{1}{1 + e^{-z}} \qquad L = \tfrac{1}{2}
+#    (p - t)^2
 #
 # Four small functions, one inside the other. The chain rule multiplies their slopes, from the last
 # to the first:
@@ -62,10 +63,10 @@ print(f"forward:   z = {z:.4f}   p = {p:.4f}   L = {(p - t) ** 2 / 2:.4f}")
 print(f"backward: dp = {dp:.4f}  dz = {dz:.4f}  dw = {dw.round(4)}  db = {db:.4f}")
 
 # %%
-# :math:`\partial L / \partial w_1` is positive: the loss grows with :math:`w_1`, so :math:`w_1` must go
-# *down*. The input is negative, a smaller weight makes a larger sum. Note the order of the work. Forward
-# goes from :math:`x` to :math:`L`. Backward goes from :math:`L` to the weights, and each line uses the one
-# before it: ``dz`` is computed once and serves both weights and the bias.
+# :math:`\partial L / \partial w_1` is positive: the loss grows with :math:`w_1`, so :math:`w_1`
+# must go *down*. The input is negative, a smaller weight makes a larger sum. Note the order of the
+# work. Forward goes from :math:`x` to :math:`L`. Backward goes from :math:`L` to the weights, and
+# each line uses the one before it: ``dz`` is computed once and serves both weights and the bias.
 #
 # Here and everywhere in this project ``dp`` is short for :math:`\partial L / \partial p`. It always
 # has the shape of ``p``.
@@ -93,7 +94,10 @@ assert dw[1] > 0 and loss_of(w - 0.1 * dw) < loss_of(w), (
 # A layer has :math:`M` neurons that all see the same :math:`D` inputs, and we feed it :math:`N`
 # examples at once. One example is a row of ``x``, one neuron is a column of ``W``:
 #
-# .. math:: y_{nm} = \sum_d x_{nd} W_{dm} + b_m \qquad x\ (N, D) \quad W\ (D, M) \quad b\ (M) \quad y\ (N, M)
+# .. math::
+#
+#    y_{nm} = \sum_d x_{nd} W_{dm} + b_m \qquad x\ (N, D) \quad W\ (D, M) \quad b\ (M) \quad y\ (N,
+#    M)
 #
 # That sum is the definition of a matrix product. Loops first, so that it is plain what is meant:
 
@@ -248,7 +252,8 @@ assert candidates(x.shape, dy, x, W) == ["dy @ W.T"]
 square = np.ones((3, 3))
 found = candidates((3, 3), square, square, square)
 print(
-    f"with N = D = M = 3, {len(found)} products fit dW, among them {found[0]}, {found[1]} and {found[-1]}"
+    f"with N = D = M = 3, {len(found)} products fit dW, among them {found[0]}, "
+    f"{found[1]} and {found[-1]}"
 )
 assert len(found) > 10
 assert (x.T @ dy @ W.T @ W).shape == W.shape

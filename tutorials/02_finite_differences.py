@@ -147,7 +147,8 @@ points = np.linspace(0.5, 1.5, 200)
 
 
 def errors_of(rule, dtype):
-    """The error, relative to the derivative, for every epsilon: root mean square over many points."""
+    """The error, relative to the derivative, for every epsilon: root mean square over many
+    points."""
     x = points.astype(dtype)
     found = [rule(np.exp, x, dtype(epsilon)).astype(np.float64) for epsilon in epsilons]
     true = np.exp(x.astype(np.float64))
@@ -267,7 +268,8 @@ class Softmax(Layer):
 
 
 class CarelessSoftmax(Softmax):
-    """Takes the plain mean of ``dy``, where the mean weighted by ``y`` belongs, and is 7 times too large."""
+    """Takes the plain mean of ``dy``, where the mean weighted by ``y`` belongs, and is 7 times too
+    large."""
 
     def backward(self, dy):
         return 7 * self._y * (dy - dy.mean(axis=1, keepdims=True))
@@ -351,10 +353,10 @@ np.testing.assert_allclose([relative_error(a, n) for a in hints.values()], [2, 1
 # Plant a bug and catch it
 # ------------------------
 #
-# :func:`minidann.nn.gradcheck.check_layer` does all of the above: float64, a random :math:`R`, central
-# differences for ``x`` and every parameter, and a report of the relative errors. A check that has never
-# caught anything proves nothing, so it is given something to catch. *Predict,* for each bug below, which of
-# ``x``, ``W`` and ``b`` will be reported.
+# :func:`minidann.nn.gradcheck.check_layer` does all of the above: float64, a random :math:`R`,
+# central differences for ``x`` and every parameter, and a report of the relative errors. A check
+# that has never caught anything proves nothing, so it is given something to catch. *Predict,* for
+# each bug below, which of ``x``, ``W`` and ``b`` will be reported.
 
 
 class WrongSign(Dense):
@@ -557,7 +559,10 @@ def check(answer):
     assert answer in tried, "answer with one of -8, -7, ..., -1"
     best = min(tried, key=tried.get)
     hint = "rounding" if answer < best else "truncation"
-    message = f"at 1e{answer} the error is {tried[answer]:.0e}, most of it {hint}; there is a better epsilon"
+    message = (
+        f"at 1e{answer} the error is {tried[answer]:.0e}, most of it {hint}; "
+        "there is a better epsilon"
+    )
     assert answer == best, message
     print(f"Right: 1e{best} has the smallest error, {tried[best]:.0e}.")
 

@@ -113,7 +113,8 @@ with np.errstate(all="ignore"):  # the warnings are the point, but the table sho
         z = np.array([-s, 0], np.float32)
         table[s] = naive(z, 0), naive(z + np.float32(s), 0), shifted(z, 0), log_sum_exp(z, 0)
         print(
-            f"{s:>8} {table[s][0]:>10.4f} {table[s][1]:>12.4f} {table[s][2]:>10.4f} {table[s][3]:>12.4f}"
+            f"{s:>8} {table[s][0]:>10.4f} {table[s][1]:>12.4f} {table[s][2]:>10.4f} "
+            f"{table[s][3]:>12.4f}"
         )
 
 # %%
@@ -328,7 +329,8 @@ x, t = source.x.astype(np.float64), source.y.astype(np.float64)
 
 
 def accuracies(slope_of, steps=300):
-    """Train one neuron from a start that is sure of the wrong answer; ``slope_of(p, t)`` is dL/ds."""
+    """Train one neuron from a start that is sure of the wrong answer; ``slope_of(p, t)`` is
+    dL/ds."""
     w, b, found = np.array([0.0, -20.0]), 10.0, []
     for _ in range(steps):
         p = 1 / (1 + np.exp(-(x @ w + b)))
@@ -362,7 +364,8 @@ figure.legend(
 plt.show()
 for name, found in learned.items():
     print(
-        f"{name}: accuracy {found[0]:.3f} at the start, {found[-1]:.3f} after {len(found) - 1} steps"
+        f"{name}: accuracy {found[0]:.3f} at the start, {found[-1]:.3f} after "
+        f"{len(found) - 1} steps"
     )
 
 at = {place: np.abs(s - place).argmin() for place in (-5, 0)}
@@ -472,7 +475,10 @@ def check(answer):
         assert np.shape(said) == (4, 3), (
             f"the gradient has the shape of z, (4, 3); yours is {np.shape(said)}"
         )
-        message = f"wrong for {kind}: is the 1/N there? And in the derivation, what is log-sum-exp multiplied by?"
+        message = (
+            f"wrong for {kind}: is the 1/N there? And in the derivation, what "
+            "is log-sum-exp multiplied by?"
+        )
         np.testing.assert_allclose(said, true, atol=1e-8, err_msg=message)
         print("right for", kind)
 

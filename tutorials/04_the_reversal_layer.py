@@ -23,7 +23,9 @@ The domain head should tell the domains apart as well as it can. The features sh
 impossible, and yet serve the label head. So :math:`L_d` is wanted small by one part of the network
 and large by another:
 
-.. math:: E(\theta_f, \theta_y, \theta_d) = L_y(\theta_f, \theta_y) - \lambda\, L_d(\theta_f, \theta_d)
+.. math::
+
+   E(\theta_f, \theta_y, \theta_d) = L_y(\theta_f, \theta_y) - \lambda\, L_d(\theta_f, \theta_d)
    \qquad \min_{\theta_f, \theta_y}\ \max_{\theta_d}\ E
 """
 
@@ -36,7 +38,9 @@ and large by another:
 # to its logit is "what was said minus what is true", and by tutorial 01 that goes back through the
 # product:
 #
-# .. math:: \frac{\partial L_y}{\partial f} = (p_y - 1)\, w_y \quad \text{(its class is 1)} \qquad\qquad
+# .. math::
+#
+#    \frac{\partial L_y}{\partial f} = (p_y - 1)\, w_y \quad \text{(its class is 1)} \qquad\qquad
 #    \frac{\partial L_d}{\partial f} = (p_d - 0)\, w_d \quad \text{(its domain is 0)}
 #
 # The feature moves *against* its gradient. With the reversal that gradient is
@@ -316,7 +320,8 @@ dann, LAM = small_dann(), 0.7
 
 
 def objective(dann, of_label, of_domain):
-    """of_label L_y + of_domain L_d as ``dann.compute_gradients`` reports them; only gradients depend on its lam."""
+    """of_label L_y + of_domain L_d as ``dann.compute_gradients`` reports them; only gradients
+    depend on its lam."""
     losses = dann.compute_gradients(x_source, y_source, x_target, LAM)
     return float(of_label * losses.label + of_domain * losses.domain)
 
@@ -329,7 +334,8 @@ def objective(dann, of_label, of_domain):
 
 
 def error_against(dann, of_label, of_domain, lam=LAM):
-    """The largest error of each network's gradients against differences of of_label L_y + of_domain L_d."""
+    """The largest error of each network's gradients against differences of of_label L_y + of_domain
+    L_d."""
     dann.compute_gradients(x_source, y_source, x_target, lam)
     set_by_step = [
         {name: grad.copy() for name, grad in network.grads.items()} for network in dann.networks
@@ -460,7 +466,8 @@ print(
 
 
 def weights_of_L_d(sign, reversal, df=1.0):
-    """(in the gradient of theta_f, in that of theta_d), if the domain part of the loss is sign * L_d."""
+    """(in the gradient of theta_f, in that of theta_d), if the domain part of the loss is sign *
+    L_d."""
     dy = sign * df  # what the loss sends into the domain head, and out of its lower end
     return (reversal.backward(dy) if reversal else dy), dy
 
@@ -553,10 +560,10 @@ print(f"a = b = 0: {growth[0]:.4f} a step, never below 1;   a = b = 0.3: {shrink
 assert shrinkage < 1
 
 # %%
-# :math:`\sqrt{1 + \mu^2}`, by Pythagoras: the step stands at a right angle to the radius and has :math:`\mu`
-# times its length. Every step size spirals outwards; a smaller one only does so more slowly. What draws the
-# players in is curvature of their own, :math:`a` and :math:`b`: a label loss that holds the features, a
-# domain head that does not grow without limit.
+# :math:`\sqrt{1 + \mu^2}`, by Pythagoras: the step stands at a right angle to the radius and has
+# :math:`\mu` times its length. Every step size spirals outwards; a smaller one only does so more
+# slowly. What draws the players in is curvature of their own, :math:`a` and :math:`b`: a label
+# loss that holds the features, a domain head that does not grow without limit.
 
 
 def draw_game(axis, path, a, b, title):
@@ -649,7 +656,8 @@ def check(answer):
     hints = (
         "theta_f: add dL_y/df and -lam dL_d/df first, then multiply by x",
         "theta_y: the domain part does not reach it; dL_y/dtheta_y = (theta_y f - y) f",
-        "theta_d: the reversal stands below the domain head; neither its sign nor its lam reaches theta_d",
+        "theta_d: the reversal stands below the domain head; neither its sign nor "
+        "its lam reaches theta_d",
     )
     for hint, said, true in zip(hints, answer, backpropagated(), strict=True):
         assert np.isclose(said, true), f"{said} is not right. {hint}"
@@ -707,10 +715,12 @@ def check_places(answer):
     true = {name for name in right if not np.allclose(right[name], colleague[name])}
     missing, extra = true - set(answer), set(answer) - true
     assert not missing, (
-        f"{len(missing)} more: everything that a gradient passes after the reversal has its sign turned"
+        f"{len(missing)} more: everything that a gradient passes after the reversal "
+        "has its sign turned"
     )
     assert not extra, (
-        f"{len(extra)} too many: does the sign reach them, or is it turned just as in the right network?"
+        f"{len(extra)} too many: does the sign reach them, or is it turned just as "
+        "in the right network?"
     )
     print("Right.")
 

@@ -30,13 +30,14 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
 import minidann
+from minidann.callbacks import History
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE, scatter
 from minidann.experiments.points import RATE, REGIMES, build, train_regime
 from minidann.metrics import evaluate
 from minidann.nn.optimizers import Adam
 from minidann.nn.schedules import reversal_strength
-from minidann.train import History, fit
+from minidann.train import fit
 
 source, target = make_blobs_pair(seed=0)
 for name, points in (("source", source), ("target", target)):
@@ -162,7 +163,8 @@ ceiling = norm.cdf(0.5 / (0.2 * np.sqrt(2)))
 assert round(ceiling, 4) == 0.9615
 np.testing.assert_allclose(by_formula(1.0), (ceiling, ceiling))
 print(
-    f"the ceiling: {ceiling:.4f};  with target labels one would use y > -1/2 there: {norm.cdf(0.5 / 0.2):.4f}"
+    f"the ceiling: {ceiling:.4f};  with target labels one would use y > -1/2 there: "
+    f"{norm.cdf(0.5 / 0.2):.4f}"
 )
 print(
     "x + y > 1/2 on the 300 + 300 points of seed 0:",
@@ -187,7 +189,8 @@ print(
 
 
 def trained(title, seed, steps=4000, pair=None):
-    """A network trained by one of minidann.blobs' regimes, and its accuracies on the points trained on."""
+    """A network trained by one of minidann.blobs' regimes, and its accuracies on the points trained
+    on."""
     pair = pair or make_blobs_pair(seed=seed)
     dann = train_regime(REGIMES[title], *pair, steps=steps, seed=seed)
     return dann, evaluate(dann, *pair)
@@ -197,7 +200,8 @@ def report(title, seeds=(0, 1, 2)):
     rows = [trained(title, seed)[1] for seed in seeds]
     for seed, row in zip(seeds, rows):
         print(
-            f"{title}, seed {seed}: source {row['source_class']:.3f}, target {row['target_class']:.3f}"
+            f"{title}, seed {seed}: source {row['source_class']:.3f}, target "
+            f"{row['target_class']:.3f}"
         )
     return rows
 
@@ -410,8 +414,8 @@ assert min(fresh.values()) > 0.85 and fresh["DANN deep"] > fresh["label only"]
 # The boundary through training
 # -----------------------------
 #
-# The animation shows where each network says class 1 (shaded), every 100 steps at first, then every 200.
-# Source: circles, target: triangles; class 1 is filled.
+# The animation shows where each network says class 1 (shaded), every 100 steps at first, then
+# every 200. Source: circles, target: triangles; class 1 is filled.
 
 frames = [*range(0, 20), *range(20, len(steps), 2)]  # every 100 steps at first, then every 200
 extent = (-0.8, 1.8, -1.8, 1.8)
@@ -534,7 +538,8 @@ your_answer = None
 
 
 def measured_ceiling(move, n=200_000):
-    """The best threshold along the common direction, found by trying, on many points of the source."""
+    """The best threshold along the common direction, found by trying, on many points of the
+    source."""
     u = np.array([-move[1], move[0]]) / np.hypot(*move)
     points, _ = make_blobs_pair(n, seed=2)
     along = points.x @ u.astype(np.float32)
@@ -548,7 +553,10 @@ def measured_ceiling(move, n=200_000):
 def check(answer):
     """Compare with counting; 200,000 points are good for two and a half decimals."""
     true = measured_ceiling((1, -2))
-    hint = "u must be at a right angle to the move; compare half the distance of the class means with the spread"
+    hint = (
+        "u must be at a right angle to the move; compare half the distance of "
+        "the class means with the spread"
+    )
     assert abs(answer - true) < 0.004, f"counting says otherwise than {answer:.4f}: {hint}"
     print(f"Right: {answer:.4f}; counted {true:.4f}.")
 

@@ -30,7 +30,6 @@ from minidann.metrics import evaluate
 from minidann.nn import Dense, Sequential, Sigmoid
 from minidann.nn.initializers import glorot_uniform
 from minidann.nn.optimizers import SGD, Adam
-from minidann.runtime.threads import threads
 
 source, target = make_moons_pair(seed=0)
 print("points:", source.x.shape, target.x.shape, "  of class 1:", source.y.sum(), target.y.sum())
@@ -100,7 +99,8 @@ def train(seed, lam, steps=STEPS):
 #
 # .. math::
 #    \Delta \theta_f &= -\mu \Big( \frac{\partial L_y}{\partial \theta_f}
-#    - \lambda \frac{\partial}{\partial \theta_f} \big(L_d^{\text{source}} + L_d^{\text{target}}\big) \Big) \\
+#    - \lambda \frac{\partial}{\partial \theta_f} \big(L_d^{\text{source}} +
+#    L_d^{\text{target}}\big) \Big) \\
 #    \Delta \theta_d &= -\mu \lambda
 #    \frac{\partial}{\partial \theta_d} \big(L_d^{\text{source}} + L_d^{\text{target}}\big)
 #
@@ -137,12 +137,11 @@ print("by hand and by dann.compute_gradients: theta_f and theta_d agree")
 # target is turned by 35 degrees. Will it be at chance there, as on the blobs?
 
 SEEDS = (0, 1, 2, 3)
-with threads():
-    networks = {
-        (name, seed): train(seed, lam)
-        for name, lam in (("standard", 0.0), ("DANN", LAM))
-        for seed in SEEDS
-    }
+networks = {
+    (name, seed): train(seed, lam)
+    for name, lam in (("standard", 0.0), ("DANN", LAM))
+    for seed in SEEDS
+}
 
 results = {
     (name, seed): evaluate(dann, *make_moons_pair(seed=seed))
@@ -392,7 +391,10 @@ def check(answer):
     before = sigmoid(source.x @ np.array([1.0, 2.0]) - 1)
     after = sigmoid(source.x @ rotation(35) @ np.array([w_1, w_2]) + bias)
     worst = abs(after - before).max()
-    hint = "turn w the same way as the points; the line keeps its distance from the origin, and with it b"
+    hint = (
+        "turn w the same way as the points; the line keeps its distance from "
+        "the origin, and with it b"
+    )
     assert worst < 0.02, f"on some point the two units differ by {worst:.2f}. {hint}"
     print(f"Right: no point differs by more than {worst:.3f}.")
 
@@ -457,7 +459,8 @@ def check_optimizers(answer):
         f"{', '.join(sorted(missing))}: its steps are proportional to the gradients it is given"
     )
     assert not extra, (
-        f"{', '.join(sorted(extra))}: look at its formula; what happens if every g is six times as large?"
+        f"{', '.join(sorted(extra))}: look at its formula; what happens if every g "
+        "is six times as large?"
     )
     print("Right.")
 

@@ -39,7 +39,7 @@ from minidann import plain
 from minidann.experiments import recipes
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
 from minidann.fast import fourier, windowed
-from minidann.fast.images import window_views
+from minidann.fast.borders import window_views
 from minidann.nn import Conv2D, windows
 from minidann.nn.conv import col2im as package_col2im
 from minidann.nn.conv import im2col as package_im2col
@@ -560,9 +560,7 @@ for axis in (left, right):
     axis.set_xticks(at_once, at_once, fontsize=11)
     axis.minorticks_off()
 plt.show()
-print(
-    f"minidann unfolds at most {windowed.BLOCK_BYTES / 2**20:.0f} MiB at a time on a processor"
-)
+print(f"minidann unfolds at most {windowed.BLOCK_BYTES / 2**20:.0f} MiB at a time on a processor")
 blocks_of_layer = windowed.window_blocks(np.empty((batch, size, size, kernels), np.float32), W)
 print(
     f"this convolution by windows: {len(blocks_of_layer)} blocks "

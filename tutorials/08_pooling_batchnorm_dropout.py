@@ -114,9 +114,7 @@ plt.show()
 def pool_forward(x, size, stride):
     """y, and the winner of each window for backward. Every channel is an image by itself."""
     N, H, W, C = x.shape
-    rows = im2col(
-        x.transpose(0, 3, 1, 2).reshape(N * C, H, W, 1), (size, size), (stride, stride)
-    )
+    rows = im2col(x.transpose(0, 3, 1, 2).reshape(N * C, H, W, 1), (size, size), (stride, stride))
     winners = rows.argmax(axis=1)
     OH, OW = (H - size) // stride + 1, (W - size) // stride + 1
     return rows.max(axis=1).reshape(N, C, OH, OW).transpose(0, 2, 3, 1), winners

@@ -177,7 +177,9 @@ for candidate in (as_int16, by_cases, by_order):
 # not 0 a 255 first (``binarize=True``, as the project tf-dann does). It matters more than it seems.
 # How far the ink stands out from the ground right under it is
 #
-# .. math:: |B - D| - B = \begin{cases} D - 2B & \text{if } D > B \\ -D & \text{if } D \le B \end{cases}
+# .. math::
+#
+#    |B - D| - B = \begin{cases} D - 2B & \text{if } D > B \\ -D & \text{if } D \le B \end{cases}
 #
 # which is zero where :math:`D = 2B`. Grey ink on the wrong ground is *invisible ink*. Full ink,
 # :math:`255 - 2B`, never is quite, since 255 is odd; but over the middle greys, 127 and 128, it
@@ -212,10 +214,9 @@ plt.show()
 # --------------
 #
 # Each digit gets a patch of its own: which photograph, and where in it, are three random numbers
-# :math:`u` in [0, 1). A photograph of height :math:`H` has :math:`H - 28 + 1` places for a patch of
-# 28 rows, not :math:`H
-# - 28`: forget the 1 and the last row is never seen, take one more and the program ends with an error, one
-# time in hundreds.
+# :math:`u` in [0, 1). A photograph of height :math:`H` has :math:`H - 28 + 1` places for a patch
+# of 28 rows, not :math:`H - 28`: forget the 1 and the last row is never seen, take one more and
+# the program ends with an error, one time in hundreds.
 #
 # All three numbers of a digit are drawn together, digit by digit. That gives a property worth
 # having: the first 100 digits get the same patches whether you make 100 or 60,000.
@@ -343,7 +344,8 @@ faint = np.abs(of_target.mean(axis=1)) < 32
 print(f"the digit is lighter than its ground: source 100%, target {lighter.mean():.0%}")
 print(f"it is lighter in one channel and darker in another: target {mixed.mean():.0%}")
 print(
-    f"it differs from its ground by less than an eighth of 255, on average: target {faint.mean():.0%}"
+    f"it differs from its ground by less than an eighth of 255, on average: target "
+    f"{faint.mean():.0%}"
 )
 dark = np.mean([(photo < 127.5).mean() for photo in photographs])
 print(f"numbers of the photographs that are below 127.5: {dark:.0%}")

@@ -32,6 +32,7 @@ from sklearn.datasets import load_sample_images
 
 import minidann
 from minidann import DANN
+from minidann.callbacks import History
 from minidann.data import Batches, Digits, as_pair, load_digits_pair, make_mnistm
 from minidann.data.preprocessing import normalize
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
@@ -40,7 +41,7 @@ from minidann.metrics import evaluate
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.optimizers import Adam
 from minidann.nn.schedules import cosine, reversal_strength
-from minidann.train import History, fit
+from minidann.train import fit
 
 RESULTS = Path(minidann.__file__).parents[1] / "docs" / "results"
 
@@ -417,7 +418,8 @@ assert round(share_of_gap(0.5225, 0.7666, 0.9596), 2) == 0.56
 
 
 def read_histories(names):
-    """(method, seed) -> the rows of its history, from the CSV files beside the records, as far as they are there."""
+    """(method, seed) -> the rows of its history, from the CSV files beside the records, as far as
+    they are there."""
     curves = {}
     for path in (RESULTS / name.replace(".json", "-history.csv") for name in names):
         if path.exists():
@@ -510,5 +512,6 @@ check((0.30, np.mean(best_rows) - np.mean(last_rows)))
 for (method, seed), rows in histories.get("tf-dann", {}).items():
     accuracy = [float(row["target_class"]) for row in rows]
     print(
-        f"MNIST-M, {METHODS[method]:<18} seed {seed}: best {max(accuracy):.3f}, last {accuracy[-1]:.3f}"
+        f"MNIST-M, {METHODS[method]:<18} seed {seed}: best {max(accuracy):.3f}, "
+        f"last {accuracy[-1]:.3f}"
     )

@@ -46,7 +46,8 @@ STEPS, SIZE, RATE, SEED = 600, 32, 3e-3, 20
 
 
 def make_pair(glass):
-    """Plain digits, and digits over photographs whose red, green and blue are dimmed to these shares."""
+    """Plain digits, and digits over photographs whose red, green and blue are dimmed to these
+    shares."""
     plain, _ = load_digits_pair(binarize=False)
     photographs = [
         (photo * np.array(glass)).astype(np.uint8) for photo in load_sample_images().images
@@ -82,7 +83,8 @@ def centred(domain):
 
 
 def train(source, target, method):
-    """A DANN trained by ``"label"`` (source only), by ``"dann"``, or by ``"label"`` on a labelled target."""
+    """A DANN trained by ``"label"`` (source only), by ``"dann"``, or by ``"label"`` on a labelled
+    target."""
     dann = build(SEED, 2 if method == "dann" else 1)
     batches = partial(Batches, size=SIZE, rng=np.random.default_rng([SEED, 1]))
     feed = (
@@ -136,7 +138,8 @@ share = (accuracies["glass", "dann"] - accuracies["glass", "label"]) / (
 )
 for name in pairs:
     print(
-        f"{name:<9} source only {accuracies[name, 'label']:.3f}   DANN {accuracies[name, 'dann']:.3f}"
+        f"{name:<9} source only {accuracies[name, 'label']:.3f}   DANN "
+        f"{accuracies[name, 'dann']:.3f}"
     )
 print(f"with the glass, trained on target: {ceiling:.3f}; DANN closes {share:.0%} of the gap")
 assert share > 0.4 and abs(accuracies["no glass", "dann"] - accuracies["no glass", "label"]) < 0.05
@@ -206,7 +209,8 @@ plt.show()
 #
 # .. math::
 #
-#    d_H(S, T) = 2 \sup_{\eta \in H} \left| \Pr_{x \sim S}[\eta(x) = 1] - \Pr_{x \sim T}[\eta(x) = 1] \right|
+#    d_H(S, T) = 2 \sup_{\eta \in H} \left| \Pr_{x \sim S}[\eta(x) = 1] - \Pr_{x \sim T}[\eta(x) =
+#    1] \right|
 #
 # (Kifer et al., 2004; Ben-David et al., A theory of learning from different domains, 2010; Ganin et
 # al., section 3). It is 0 if no member of the family tells them apart, and 2 if one does it without
@@ -262,7 +266,8 @@ for delta in (0.0, 1.0, 4.0):
 
 
 def fresh_distance(train_features, test_features, C=0.1):
-    """Proxy A-distance of a fresh linear classifier: (on the test features, on those trained on)."""
+    """Proxy A-distance of a fresh linear classifier: (on the test features, on those trained
+    on)."""
     scaler = StandardScaler().fit(np.concatenate(train_features))
     x_train, x_test = (
         scaler.transform(np.concatenate(pair)) for pair in (train_features, test_features)
@@ -282,7 +287,8 @@ order = np.random.default_rng(1).permutation(len(f_source))[:1344]
 quarters = [f_source[part] for part in np.split(order, 4)]
 honest, flattered = fresh_distance(quarters[:2], quarters[2:], C=10.0)
 print(
-    f"one domain against itself: {honest:+.2f} tested on other examples, {flattered:+.2f} on those trained on"
+    f"one domain against itself: {honest:+.2f} tested on other examples, "
+    f"{flattered:+.2f} on those trained on"
 )
 assert abs(honest) < 0.3 < flattered
 
@@ -298,7 +304,8 @@ blobs_pair, other_pair = make_blobs_pair(seed=0), make_blobs_pair(seed=1)
 
 
 def blobs_distance(feature):
-    """The proxy A-distance of a function of the points: trained on one draw of Blobs, tested on another."""
+    """The proxy A-distance of a function of the points: trained on one draw of Blobs, tested on
+    another."""
     return fresh_distance(
         *([feature(points.x) for points in pair] for pair in (blobs_pair, other_pair))
     )[0]
@@ -371,7 +378,8 @@ assert min(distances.values()) > 1.8
 
 
 def features_as_trained(dann, pair, part):
-    """As ``features``, but each domain normalised by its own statistics; the network is left as it is."""
+    """As ``features``, but each domain normalised by its own statistics; the network is left as it
+    is."""
     network = copy.deepcopy(dann.features)
     for layer in network.leaves():
         if isinstance(layer, BatchNorm):
@@ -403,7 +411,8 @@ COUNTS = (1, 2, 4, 8, 16, 32, 128)
 
 
 def distances_within(key):
-    """The proxy A-distance of the first 1, 2, 4, ... principal components of a network's features."""
+    """The proxy A-distance of the first 1, 2, 4, ... principal components of a network's
+    features."""
     pca = PCA(max(COUNTS)).fit(np.concatenate(f_train[key]))
     projected = [[pca.transform(f) for f in pair] for pair in (f_train[key], f_test[key])]
     return [fresh_distance(*([f[:, :n] for f in pair] for pair in projected))[0] for n in COUNTS]
@@ -465,8 +474,9 @@ assert all(values[-1] > 1.8 for values in within.values())
 # - *swapped*: :math:`f = y - \frac12` for points that look like the source (:math:`x - y <
 #   \frac12`), and :math:`f = -(y + \frac12)` for the others.
 #
-# The second recognises the domain first, and then lays target class 0 on source class 1, and 1 on 0. A small
-# ReLU network can come as close to it as you like, except in a thin strip around :math:`x - y = \frac12`.
+# The second recognises the domain first, and then lays target class 0 on source class 1, and 1 on
+# 0. A small ReLU network can come as close to it as you like, except in a thin strip around
+# :math:`x - y = \frac12`.
 
 
 def right_feature(x):
@@ -569,7 +579,8 @@ your_answer = None  # (a, b, c)
 
 
 def by_rates(said_target_of_source, said_target_of_target):
-    """The distance that one classifier shows, by definition: from the share of each domain called target."""
+    """The distance that one classifier shows, by definition: from the share of each domain called
+    target."""
     return 2 * abs(said_target_of_source - said_target_of_target)
 
 

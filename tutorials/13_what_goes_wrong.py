@@ -30,6 +30,7 @@ from sklearn.linear_model import LogisticRegression
 
 import minidann
 from minidann import DANN
+from minidann.callbacks import History
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments.plots import BLUE, GREEN, GREY, ORANGE
 from minidann.experiments.points import build
@@ -37,7 +38,7 @@ from minidann.metrics import accuracy
 from minidann.nn import BatchNorm, Dense, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import cosine, reversal_strength
-from minidann.train import History, fit
+from minidann.train import fit
 
 CEILING = norm.cdf(0.5 / (0.2 * np.sqrt(2)))
 RATE = 1e-3
@@ -103,7 +104,8 @@ for make_optimizer in (Adam, partial(SGD, learning_rate=1e-3)):
     name = getattr(make_optimizer, "__name__", "SGD")
     ratio = moved(make_optimizer, 100) / moved(make_optimizer, 1)
     print(
-        f"{name:<5} gradients times 100: weights move {ratio.min():.4f} to {ratio.max():.4f} times as far"
+        f"{name:<5} gradients times 100: weights move {ratio.min():.4f} to "
+        f"{ratio.max():.4f} times as far"
     )
 np.testing.assert_allclose(moved(Adam, 100), moved(Adam, 1), rtol=1e-4)
 
@@ -433,7 +435,8 @@ rows = np.concatenate([zeros[:135], ones[:15]])
 adopt(dann, target.x[rows])
 skewed = accuracy(dann.predict(target.x[rows]), target.y[rows])
 print(
-    f"own statistics, equal shares of the classes: {balanced:.3f}, nine zeros to a one: {skewed:.3f}"
+    f"own statistics, equal shares of the classes: {balanced:.3f}, nine zeros to a "
+    f"one: {skewed:.3f}"
 )
 assert skewed < balanced - 0.1
 
@@ -577,7 +580,8 @@ L_d = (
 )  # this network sums its losses
 print(f"seed {seed}: live units {share:.0%}, L_d {L_d:.4f}, ln 2 {np.log(2):.4f}")
 print(
-    f"largest reversed gradient {np.abs(gradient).max()}, target accuracy {history[-1]['target']:.3f}"
+    f"largest reversed gradient {np.abs(gradient).max()}, target accuracy "
+    f"{history[-1]['target']:.3f}"
 )
 assert min(history[-1]["live"] for _, history in long["32 hidden units"]) > 0.3
 assert share > 0 or (not gradient.any() and abs(L_d - np.log(2)) < 1e-2)
@@ -596,7 +600,8 @@ if record.exists():
     for regime in ("DANN deep", "DANN deep, annealed", "DANN wide, annealed"):
         found = [run["target_class"] for run in runs if run["regime"] == regime]
         print(
-            f"{regime:<20} {np.mean(found):.4f} +- {np.std(found, ddof=1):.4f}, worst {min(found):.4f}"
+            f"{regime:<20} {np.mean(found):.4f} +- {np.std(found, ddof=1):.4f}, "
+            f"worst {min(found):.4f}"
         )
 
 # %%
@@ -620,7 +625,8 @@ if record.exists():
 
 
 def evaluated(seed, method):
-    """Fifty rows with the accuracy on the target's 300 points, on 5,000 fresh ones, and on the source."""
+    """Fifty rows with the accuracy on the target's 300 points, on 5,000 fresh ones, and on the
+    source."""
     dann, (source, target) = build((8,), seed), pairs[seed]
     sets = {"shown": target, "fresh": make_blobs_pair(5000, seed=1000 + seed)[1], "source": source}
     seen = {
@@ -649,7 +655,8 @@ for method, runs in histories.items():
         cells = [f"{points} {mean(rows, points):.3f}" for points in ("shown", "fresh", "source")]
         print(f"{method:<6} {name:<11} " + "   ".join(cells))
     print(
-        f"{method:<6} luck of the measurement {luck:+.3f}, choice by target labels {choice[method]:+.3f}"
+        f"{method:<6} luck of the measurement {luck:+.3f}, choice by target labels "
+        f"{choice[method]:+.3f}"
     )
     assert 0 < luck < 0.01 and choice[method] > 3 * luck
 

@@ -90,7 +90,8 @@ plt.show()
 
 
 def standardise(x):
-    """Each column of one domain to mean 0 and standard deviation 1, by that domain's own statistics."""
+    """Each column of one domain to mean 0 and standard deviation 1, by that domain's own
+    statistics."""
     return ((x - x.mean(axis=0)) / (x.std(axis=0) + 1e-8)).astype(np.float32)
 
 

@@ -117,7 +117,7 @@ class Batches:
         ]
         return (self.prepare(examples) if self.prepare else examples, *others)
 
-    def _rows(self):
+    def _rows(self) -> Any:
         stop = self.next + self.size
         rows = self.order[self.next : stop]
         self.next = stop
@@ -131,7 +131,7 @@ class Batches:
             else array_module(rows).concatenate([rows, self.order[: self.next]])
         )
 
-    def _draw_order(self):
+    def _draw_order(self) -> None:
         """The order of an epoch.
 
         Drawn in main memory, so that a CPU and a GPU see the same batches; kept where the

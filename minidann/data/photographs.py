@@ -4,6 +4,7 @@ BSDS500 is the Berkeley Segmentation Data Set (Arbelaez et al., 2011). Its 200 t
 are the backgrounds of MNIST-M; they are read from the archive, which is never unpacked to disk.
 """
 
+import contextlib
 import io
 import stat
 import struct
@@ -11,13 +12,17 @@ import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minidann.data.store import File, PathLike, find, verify
 from minidann.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SOURCE = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
 BSDS500 = File(
@@ -190,8 +195,32 @@ def refuse_unsafe(name: str, is_link: bool, path: Path) -> None:
         )
 
 
+def to_rgb(image: "Image") -> "Image":
+    """Red, green and blue of an image of Pillow, whatever else it has."""
+    return image.convert("RGB")
+
+
+def as_shown(image: "Image") -> "Image":
+    """An image of Pillow as viewers show it: upright, over white where it is transparent."""
+    from PIL import Image, ImageOps  # slow to import
+
+    # as the camera was held; damaged notes of a camera raise nearly anything
+    with contextlib.suppress(Exception):
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits of grey: Pillow would cut them off at 255
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
 def decode(
-    content: bytes, name: PathLike, formats: tuple[str, ...] = ("JPEG", "PNG")
+    content: bytes,
+    name: PathLike,
+    formats: tuple[str, ...] = ("JPEG", "PNG"),
+    convert: Callable = to_rgb,
 ) -> np.ndarray:
     """The image in the bytes of a file, uint8 (H, W, 3). All readers of images use this function.
 
@@ -205,6 +234,8 @@ def decode(
         For the message.
     formats : tuple of str
         Pillow's names of the formats.
+    convert : function
+        ``to_rgb`` or ``as_shown``.
 
     Raises
     ------
@@ -225,7 +256,7 @@ def decode(
                         f"{name} is an image of {image.width}x{image.height} pixels, "
                         f"more than {LARGEST_PHOTOGRAPH}; {remedy}"
                     )
-                return np.asarray(image.convert("RGB"))
+                return np.asarray(convert(image))
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -22,7 +22,10 @@ from minidann.data import (
 )
 from minidann.data.mnist import Digits
 from minidann.data.sklearn_digits import load_digits_pair
+from minidann.data.store import File
 from minidann.runtime.errors import InputError
+
+Folder = str | Path | None
 
 GENERATED = "MIT, as minidann"
 ARBELAEZ = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html"
@@ -43,13 +46,13 @@ class DataSet(NamedTuple):
 
     name: str
     title: str
-    files: tuple
+    files: tuple[File, ...]
     images: str
     licence: str
     source: str
-    load: Callable
-    parts: tuple = ()
-    options: tuple = ()
+    load: Callable[..., Any]
+    parts: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 def load_dataset(
@@ -57,7 +60,7 @@ def load_dataset(
     *,
     binarize: bool | None = None,
     limit: int | None = None,
-    data_dir: str | Path | None = None,
+    data_dir: Folder = None,
 ) -> Any:
     """Load a data set by its name.
 
@@ -108,29 +111,29 @@ def find_dataset(name: str) -> DataSet:
     return DATASETS[name]
 
 
-def load_mnist(data_dir=None, binarize=None):
+def load_mnist(data_dir: Folder = None, binarize: bool | None = None) -> Digits:
     """MNIST as its files have it; with ``binarize``, True or False, in three channels."""
     digits = mnist.load_mnist(data_dir)
     return digits if binarize is None else mnist_m.plain(digits, binarize)
 
 
-def load_mnistm(data_dir=None, binarize=None):
+def load_mnistm(data_dir: Folder = None, binarize: bool | None = None) -> Digits:
     """MNIST-M, made of MNIST and the photographs of BSDS500; of binarised digits by default."""
     digits, backgrounds = mnist.load_mnist(data_dir), photographs.load_backgrounds(data_dir)
     return mnist_m.mnistm_pair(digits, backgrounds, binarize=binarize is not False)[1]
 
 
-def load_digits(data_dir=None, binarize=None):
+def load_digits(data_dir: Folder = None, binarize: bool | None = None) -> Digits:
     """scikit-learn's digits, in three channels; binarised by default."""
     return load_digits_pair(binarize=binarize is not False)[0]
 
 
-def load_digits_m(data_dir=None, binarize=None):
+def load_digits_m(data_dir: Folder = None, binarize: bool | None = None) -> Digits:
     """The same digits, blended over scikit-learn's two photographs."""
     return load_digits_pair(binarize=binarize is not False)[1]
 
 
-def load_reviews(data_dir=None):
+def load_reviews(data_dir: Folder = None) -> amazon_reviews.Reviews:
     """Reads the reviews of all four kinds of goods; returns those of books."""
     kinds = {
         kind: amazon_reviews.load_amazon(kind, data_dir, sparse=True)
@@ -139,7 +142,7 @@ def load_reviews(data_dir=None):
     return kinds["books"]
 
 
-def draw_house_numbers(data_dir=None, limit=2000):
+def draw_house_numbers(data_dir: Folder = None, limit: int | None = 2000) -> Digits:
     """``limit`` training and as many test images, which show what they are like; None: all."""
     if limit is None:
         return synth_digits.load_synth_digits()

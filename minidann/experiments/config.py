@@ -42,7 +42,7 @@ class Settings:
     steps: int | None = None
     batch_size: int | None = None
     lam: float | None = None
-    models: Mapping[Hashable, str] = field(default_factory=dict)
+    models: Mapping[Any, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         one_of("device", self.device, DEVICES)
@@ -73,7 +73,7 @@ class ImageSettings(Settings):
     Attributes
     ----------
     recipe : str
-        A key of :data:`minidann.experiments.recipes.RECIPES`.
+        A key of ``minidann.experiments.recipes.RECIPES``.
     limit : int, optional
         Only the first training and test images of each set are used.
     data_dir : str, optional

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minidann.experiments.config import ImageSettings
-from minidann.experiments.images import EMBEDDED, load_digits
+from minidann.experiments.image_sets import load_digits
+from minidann.experiments.images import EMBEDDED
 from minidann.experiments.recipes import RECIPES
 from minidann.experiments.runs import METHODS
 from minidann.experiments.tables import Outcomes, of_pair

@@ -6,77 +6,35 @@
 The images are of digits, in the form that :func:`minidann.data.as_pair` gives them.
 """
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from typing import Any
 
 import numpy as np
 
+from minidann.callbacks import AverageWeights, Callback, History, ProgressBar
 from minidann.dann import DANN
-from minidann.data import Batches, Digits, as_pair
+from minidann.data import Batches
 from minidann.data.pairs import Domain
-from minidann.data.preprocessing import preparation
-from minidann.data.registry import load_dataset
+from minidann.data.preprocessing import ImagePreparation, preparation
 from minidann.experiments.checkpoints import Checkpoint
 from minidann.experiments.config import ImageSettings
-from minidann.experiments.recipes import RECIPES, Recipe
+from minidann.experiments.image_sets import load_pair
+from minidann.experiments.recipes import RECIPES, Augmentation, Recipe
 from minidann.experiments.runs import Outcome, Task
 from minidann.metrics import evaluate, predictions
 from minidann.nn.optimizers import WeightAverage
-from minidann.runtime.arrays import to_host
+from minidann.runtime.arrays import Array, to_host
 from minidann.runtime.device import resident, transfer_to
-from minidann.runtime.errors import InputError
 from minidann.runtime.progress import progress_bar
-from minidann.runtime.threads import threads
-from minidann.train import AverageWeights, Callback, History, ProgressBar, fit
+from minidann.train import fit
 
 MONITORED = 500  # test images of each domain, for the curves
 CALIBRATION = 2000  # training images of the target whose statistics batch-norm adopts, if it does
 EMBEDDED = 500  # test images of each domain, for the t-SNE
 CLASSES = 10
 
-load = cache(load_dataset)  # the tasks of one process share their sets
-
-
-def load_digits(name: str, recipe: Recipe, settings: ImageSettings) -> Digits:
-    """A set of digits by its name, as the recipe wants it; loaded once."""
-    return load(name, binarize=recipe.binarize, limit=settings.limit, data_dir=settings.data_dir)
-
-
-def load_sets(names: Iterable[str], settings: ImageSettings) -> None:
-    """Meet a file that is not there now, not after an hour of training.
-
-    Raises
-    ------
-    InputError
-        If a set is missing or damaged.
-    """
-    for name in names:
-        load_digits(name, RECIPES[settings.recipe], settings)
-
-
-def available(names: Iterable[str], settings: ImageSettings) -> list[str]:
-    """The sets that can be loaded; says on the terminal why others cannot."""
-    found = []
-    for name in names:
-        try:
-            load_sets([name], settings)
-            found.append(name)
-        except InputError as error:
-            print(f"Without {name}: {error}", file=sys.stderr)
-    return found
-
-
-def load_pair(
-    recipe: Recipe, names: tuple[str, str], settings: ImageSettings, *, oracle_labels: bool = False
-) -> tuple[Domain, Domain]:
-    """Two sets of digits in the form that the recipe works on.
-
-    ``oracle_labels`` says whether the target's training labels are wanted.
-    """
-    source, target = (load_digits(name, recipe, settings) for name in names)
-    return as_pair(source, target, size=recipe.size, mean=recipe.mean, oracle_labels=oracle_labels)
+Transfer = Callable[[Array], Array]
 
 
 def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) -> Outcome:
@@ -100,17 +58,17 @@ def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) 
         return outcome
     tested = settings.tested if task.method == "source" else (task.target,)
     others = {name: load_pair(recipe, (task.source, name), settings)[1] for name in tested}
-    with threads():
-        if recipe.own_statistics and task.method == "dann":
-            adapt_batch_norm(dann, target, transfer)
-        record = outcome.record | accuracies(dann, source, target, transfer)
-        record["confusion"] = {
-            name: confusion_matrix(dann, other, transfer).tolist() for name, other in others.items()
-        }
-        features = {
-            name: np.concatenate([embed(dann, domain, transfer) for domain in (source, other)])
-            for name, other in others.items()
-        }
+    if recipe.own_statistics and task.method == "dann":
+        adapt_batch_norm(dann, target, transfer)
+    save_model(dann, target, task, settings)
+    record = outcome.record | accuracies(dann, source, target, transfer)
+    record["confusion"] = {
+        name: confusion_matrix(dann, other, transfer).tolist() for name, other in others.items()
+    }
+    features = {
+        name: np.concatenate([embed(dann, domain, transfer) for domain in (source, other)])
+        for name, other in others.items()
+    }
     return Outcome(record, outcome.history, features)
 
 
@@ -200,17 +158,19 @@ def train_recipe(
     )
     rng = np.random.default_rng([seed, 1])
 
-    def batches(domain, *arrays, weak_augment=None):
+    def batches(
+        domain: Domain, *arrays: Array, weak_augment: Augmentation | None = None
+    ) -> Batches:
         prepare = augmenting(recipe, domain, transfer, rng, weak_augment)
         return Batches(*arrays, size=recipe.batch_size, rng=rng, transfer=transfer, prepare=prepare)
 
-    some = [
+    some_source, some_target = (
         domain._replace(x_test=domain.x_test[:MONITORED], y_test=domain.y_test[:MONITORED])
         for domain in (source, target)
-    ]
+    )
     history = History(
         every=max(10, min(200, recipe.steps // 20)),
-        monitor=lambda: accuracies(dann, *some, transfer),
+        monitor=lambda: accuracies(dann, some_source, some_target, transfer),
     )
     average = [AverageWeights(WeightAverage(networks))] if recipe.average else []
     with suppress(KeyboardInterrupt):
@@ -228,40 +188,56 @@ def train_recipe(
     return dann, history
 
 
-def augmenting(recipe, domain, transfer, rng, weak_augment=None):
+def augmenting(
+    recipe: Recipe,
+    domain: Domain,
+    transfer: Transfer,
+    rng: np.random.Generator,
+    weak_augment: Augmentation | None = None,
+) -> Callable[[np.ndarray], Any]:
     """The function that makes a batch's network input: images of a domain, changed at random.
 
     With ``weak_augment`` it makes a pair: the images changed by that, and changed by the recipe.
     """
     prepare = preparation(domain.mean, transfer)
 
-    def images(x):
+    def images(x: np.ndarray) -> Any:
         strong = prepare(recipe.augment(x, rng) if recipe.augment else x)
         return (prepare(weak_augment(x, rng)), strong) if weak_augment else strong
 
     return images
 
 
-def adapt_batch_norm(dann, domain, transfer):
+def adapt_batch_norm(dann: DANN, domain: Domain, transfer: Transfer) -> None:
     """Give batch-norm the statistics of training images of a Domain."""
     dann.adapt_batch_norm(preparation(domain.mean, transfer)(domain.x_train[:CALIBRATION]))
 
 
-def accuracies(dann, source, target, transfer):
+def save_model(dann: DANN, target: Domain, task: Task, settings: ImageSettings) -> None:
+    """Save the network with what it takes to read an image of the target, if it is to be kept."""
+    if path := settings.model_file(task):
+        preparation = ImagePreparation.of(target).to_dict()
+        dann.save(path, preparation=preparation, class_names=[str(n) for n in range(CLASSES)])
+
+
+def accuracies(dann: DANN, source: Domain, target: Domain, transfer: Transfer) -> dict[str, float]:
     """The four accuracies on the test images of two Domains."""
-    tests = [(domain.x_test, domain.y_test) for domain in (source, target)]
     return evaluate(
-        dann, *tests, *(preparation(domain.mean, transfer) for domain in (source, target))
+        dann,
+        (source.x_test, source.y_test),
+        (target.x_test, target.y_test),
+        preparation(source.mean, transfer),
+        preparation(target.mean, transfer),
     )
 
 
-def confusion_matrix(dann, domain, transfer):
+def confusion_matrix(dann: DANN, domain: Domain, transfer: Transfer) -> np.ndarray:
     """How many test images of each digit were given each answer: int (10 digits, 10 answers)."""
     answers, _ = predictions(dann, domain.x_test, preparation(domain.mean, transfer))
     counts = np.bincount(CLASSES * domain.y_test + answers, minlength=CLASSES**2)
     return counts.reshape(CLASSES, CLASSES)
 
 
-def embed(dann, domain, transfer):
+def embed(dann: DANN, domain: Domain, transfer: Transfer) -> np.ndarray:
     """The features of the first test images, in main memory: (EMBEDDED, F)."""
     return to_host(dann.transform(preparation(domain.mean, transfer)(domain.x_test[:EMBEDDED])))

@@ -42,8 +42,8 @@ def image_grid(
     as training might see them.
     """
     figure = Figure(figsize=(columns, 2 * len(domains) + 0.6), layout="constrained")
-    panels = figure.subfigures(len(domains), 1)
-    for panel, (name, digits) in zip(np.atleast_1d(panels), domains.items()):
+    panels = figure.subfigures(len(domains), 1, squeeze=False)[:, 0]
+    for panel, (name, digits) in zip(panels, domains.items()):
         panel.suptitle(
             f"{name}: {len(digits.x_train):,} training images"
             + (", below as training might see them" if augment else ""),
@@ -64,7 +64,7 @@ def image_grid(
 def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     """Losses, accuracies and schedules over the steps, a column for each method.
 
-    ``history``: rows of a :class:`minidann.train.History` with ``method`` and ``seed``.
+    ``history``: rows of a :class:`minidann.callbacks.History` with ``method`` and ``seed``.
     """
     methods = list(dict.fromkeys(row["method"] for row in history))
     figure = Figure(figsize=(1 + 3.6 * len(methods), 6.5), layout="constrained")
@@ -98,22 +98,24 @@ def _curves_of_run(
     losses, accuracies, schedules = axes
     steps = [row["step"] for row in rows]
 
-    def draw(axis, values, colour, style, label, width=1.3):
-        label = label if labelled else None
-        axis.plot(steps, values, style, color=colour, lw=width, label=label)
+    def column(key: str) -> np.ndarray:
+        return np.array([row[key] for row in rows])
 
-    def column(key):
-        return [row[key] for row in rows]
+    def draw(
+        axis: Axes, values: np.ndarray, colour: str, style: str, label: str, width: float = 1.3
+    ) -> None:
+        shown = label if labelled else None
+        axis.plot(steps, values, style, color=colour, lw=width, label=shown)
 
     draw(losses, column("label_loss"), GREEN, "-", "label loss L_y")
     draw(accuracies, column("source_class"), BLUE, "-", "source, class")
     draw(accuracies, column("target_class"), ORANGE, "--", "target, class")
     if adversarial:
-        domain = np.add(column("source_domain"), column("target_domain")) / 2
+        domain = (column("source_domain") + column("target_domain")) / 2
         draw(losses, column("domain_loss"), GREY, "--", "domain loss L_d")
         draw(accuracies, domain, GREY, ":", "domain", width=1.5)
         draw(schedules, column("lam"), GREEN, "-", "lambda")
-    rate = np.divide(column("learning_rate"), rows[0]["learning_rate"])
+    rate = column("learning_rate") / rows[0]["learning_rate"]
     draw(schedules, rate, GREY, "-.", "learning rate / first", width=1.5)
 
 
@@ -252,9 +254,10 @@ def scatter(
     for name, x, y in (("source", x_source, y_source), ("target", x_target, y_target)):
         colour, marker = DOMAINS[name]
         for label in (0, 1):
-            face = colour if label else "none"
+            face, points = colour if label else "none", x[y == label]
             axis.scatter(
-                *x[y == label].T,
+                points[:, 0],
+                points[:, 1],
                 s=14,
                 marker=marker,
                 facecolors=face,

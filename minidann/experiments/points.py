@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minidann.callbacks import AverageWeights, Callback, History, ProgressBar
 from minidann.dann import DANN
 from minidann.data import Batches, make_blobs_pair
 from minidann.data.toy import Points
@@ -38,7 +39,7 @@ from minidann.nn.schedules import cosine, reversal_strength
 from minidann.runtime.arrays import to_host
 from minidann.runtime.device import transfer_to
 from minidann.runtime.progress import progress_bar
-from minidann.train import AverageWeights, Callback, History, ProgressBar, fit
+from minidann.train import fit
 
 RATE = 1e-3
 STEPS = 10_000
@@ -184,6 +185,8 @@ def train_and_test(task: BlobsTask, settings: Settings, row: int | None = None) 
             callbacks=[history, ProgressBar(bar)],
         )
     seconds = round(time.perf_counter() - started, 2)
+    if path := settings.model_file(task):
+        dann.save(path)
     record = asdict(task) | {"steps": steps} | evaluate(dann, source, target, prepare=transfer)
     features = tuple(to_host(dann.transform(transfer(points.x))) for points in (source, target))
     return Outcome(

@@ -74,7 +74,7 @@ Source: tf-dann and dann_tf2.0 for what is called theirs; Ganin et al., JMLR 17(
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,8 @@ from minidann.dann import DANN
 from minidann.data import cutout, random_warp
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.initializers import truncated_normal
-from minidann.nn.optimizers import SGD, Adam, Optimizer
+from minidann.nn.layer import Layer
+from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import cosine, learning_rate, reversal_strength
 from minidann.pseudo_labels import PseudoLabelDANN
 
@@ -100,7 +101,7 @@ class Recipe(NamedTuple):
         to treat each on its own.
     steps, batch_size : int
         ``batch_size`` examples of each domain.
-    optimizer : function (networks) -> Optimizer
+    optimizer : function (networks) -> Optimizer, or what acts as one
     learning_rate, lam : function (p) -> float
         Schedules over the progress p.
     average : bool
@@ -125,7 +126,7 @@ class Recipe(NamedTuple):
     build: Callable[..., DANN]
     steps: int
     batch_size: int
-    optimizer: Callable[..., Optimizer]
+    optimizer: Callable[..., Any]
     learning_rate: Schedule
     lam: Schedule = reversal_strength
     average: bool = False
@@ -208,10 +209,10 @@ def best(
     conv, dense = partial(Conv2D, rng=rng, padding="valid"), partial(Dense, rng=rng)
     together = domains if normalization == "separate" else 1
 
-    def norm(channels, domains=together):
+    def norm(channels: int, domains: int = together) -> list[BatchNorm]:
         return [] if normalization == "none" else [BatchNorm(channels, domains=domains)]
 
-    def drop(channels=False):
+    def drop(channels: bool = False) -> list[Dropout]:
         return [Dropout(dropout, channels=channels, rng=rng)] if dropout else []
 
     features = [
@@ -252,10 +253,10 @@ def svhn(seed: int, domains: int = 2) -> DANN:
     rng = np.random.default_rng(seed)
     pool = partial(MaxPool2D, 3, stride=2, padding="same")
 
-    def conv(channels, kernels):
+    def conv(channels: int, kernels: int) -> tuple[Layer, ...]:
         return Conv2D(channels, kernels, 5, rng=rng), BatchNorm(kernels, domains=domains)
 
-    def hidden(inputs, units, domains):
+    def hidden(inputs: int, units: int, domains: int) -> tuple[Layer, ...]:
         return (
             Dense(inputs, units, rng=rng),
             BatchNorm(units, domains=domains),

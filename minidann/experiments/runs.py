@@ -198,6 +198,6 @@ def _what_stopped(outcomes: Mapping[Titled, Outcome], settings: Settings) -> str
     ]
     kept = f"{settings.out / 'results.json'} and {settings.out / 'history.csv'}"
     return (
-        f"Stopped. Runs that had finished: {', '.join(finished) or 'none'}."
+        f"Stopped. Runs that had finished: {'; '.join(finished) or 'none'}."
         f"{''.join(ended)} Kept: {kept if outcomes else 'nothing'}."
     )

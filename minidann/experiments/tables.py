@@ -1,6 +1,6 @@
 """Text tables: what is printed at the end of an experiment. Every figure is the last step's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ def variant_table(records: Records) -> str:
     return "\n".join(lines)
 
 
-def line(title: str, cells, width: int) -> str:
+def line(title: str, cells: Iterable[str], width: int) -> str:
     """A title on the left, cells on the right."""
     return f"{title:<{width}} " + " ".join(f"{cell:>18}" for cell in cells)
 

@@ -5,19 +5,21 @@ batch-norm, which are the average over both domains, replaced by those of unlabe
 images (AdaBN; Li et al., *Revisiting batch normalization for practical domain adaptation*, 2017).
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 from minidann.dann import DANN, Losses
 from minidann.experiments.config import ImageSettings
-from minidann.experiments.images import accuracies, adapt_batch_norm, load_pair, train_task
-from minidann.experiments.recipes import RECIPES, best
+from minidann.experiments.image_sets import load_pair
+from minidann.experiments.images import accuracies, adapt_batch_norm, save_model, train_task
+from minidann.experiments.recipes import RECIPES, Recipe, best
 from minidann.experiments.runs import Outcome, Task
 from minidann.nn import Sequential
 from minidann.nn.optimizers import SGD, Adam
 from minidann.nn.schedules import learning_rate, reversal_strength
+from minidann.runtime.arrays import Array
 from minidann.runtime.device import transfer_to
 from minidann.runtime.state import State, check_state, part, with_prefix
-from minidann.runtime.threads import threads
 
 
 class TwoPasses(DANN):
@@ -26,10 +28,13 @@ class TwoPasses(DANN):
     For two optimizers: ``features.of_label`` has what reaches the features from the label head.
     """
 
-    def compute_gradients(self, x_source, y_source, x_target, lam) -> Losses:
+    def compute_gradients(
+        self, x_source: Array, y_source: Array, x_target: Array, lam: float
+    ) -> Losses:
+        """As :meth:`minidann.dann.DANN.compute_gradients`; the features keep those of L_d alone."""
         # a reversal of strength 0: only the label's gradients reach the features
         label = super().compute_gradients(x_source, y_source, x_target, lam=0.0).label
-        self.features.of_label = gradients(self.features)
+        self.features.of_label = gradients(self.features)  # type: ignore[attr-defined]
         return self.compute_domain_gradients(x_source, x_target, lam)._replace(label=label)
 
 
@@ -39,8 +44,9 @@ class TwoAdams:
     The second takes the features' reversed gradient.
     """
 
-    def __init__(self, networks):
+    def __init__(self, networks: Sequence[Sequential]):
         self.features, label_head, domain_head = networks
+        self.learning_rate = 0.001  # set before each step
         self.parts = {
             "label": Adam([self.features, label_head]),
             "domain": Adam([self.features, domain_head]),
@@ -48,8 +54,9 @@ class TwoAdams:
 
     def step(self) -> None:
         """One step of each, with gradients taken at the same point."""
+        of_label = self.features.of_label  # type: ignore[attr-defined]
         of_domain = gradients(self.features)
-        for name, of_part in (("label", self.features.of_label), ("domain", of_domain)):
+        for name, of_part in (("label", of_label), ("domain", of_domain)):
             for leaf, grads in zip(self.features.leaves(), of_part):
                 leaf.grads = grads
             self.parts[name].learning_rate = self.learning_rate
@@ -57,7 +64,7 @@ class TwoAdams:
 
     def state_dict(self) -> State:
         """The states of both, under ``"label."`` and ``"domain."``."""
-        state = {}
+        state: State = {}
         for name, optimizer in self.parts.items():
             state |= with_prefix(name, optimizer.state_dict())
         return state
@@ -69,7 +76,7 @@ class TwoAdams:
             optimizer.load_state_dict(part(state, name))
 
 
-def gradients(network: Sequential) -> list[dict]:
+def gradients(network: Sequential) -> list[dict[str, Array]]:
     """The gradients of each layer, apart from what later steps assign."""
     return [dict(leaf.grads) for leaf in network.leaves()]
 
@@ -80,7 +87,7 @@ def two_passes(seed: int, domains: int) -> TwoPasses:
 
 
 BEST = RECIPES["best"]
-VARIANTS = {
+VARIANTS: dict[str, Recipe] = {
     "best": BEST,
     "batch-norm over the mixed batch": BEST._replace(build=partial(best, normalization="mixed")),
     "no batch-norm": BEST._replace(build=partial(best, normalization="none")),
@@ -108,15 +115,15 @@ VARIANTS = {
 
 def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) -> Outcome:
     """Train the variant of a task and test it, also with the target's own statistics."""
-    recipe = settings.adjust(VARIANTS[task.variant])
+    recipe = settings.adjust(VARIANTS[task.variant or "best"])
     transfer = transfer_to(settings.device)
     source, target = load_pair(recipe, task.pair, settings)
     dann, outcome = train_task(recipe, source, target, task, settings, row)
     if outcome.stopped:
         return outcome
-    with threads():
-        record = outcome.record | accuracies(dann, source, target, transfer)
-        adapt_batch_norm(dann, target, transfer)
-        adapted = accuracies(dann, source, target, transfer)
+    save_model(dann, target, task, settings)
+    record = outcome.record | accuracies(dann, source, target, transfer)
+    adapt_batch_norm(dann, target, transfer)
+    adapted = accuracies(dann, source, target, transfer)
     record["target_class_own_statistics"] = adapted["target_class"]
     return Outcome(record, outcome.history)

@@ -14,11 +14,13 @@ of the first layer, whose input needs no gradient, forward and dW:
     128 images of 16 x 16 x 64, 64 kernels          frequencies       25        lesson 200
 """
 
+from typing import Any
+
 import numpy as np
 
 from minidann.fast import fourier
+from minidann.fast.borders import Border, Pair
 from minidann.fast.fourier import FourierConvolution
-from minidann.fast.images import Border, Pair
 from minidann.fast.windowed import WindowedConvolution
 from minidann.runtime.arrays import Array, array_module
 
@@ -26,16 +28,16 @@ from minidann.runtime.arrays import Array, array_module
 class Conv2D:
     """The twin of :class:`minidann.nn.Conv2D`."""
 
-    def forward(self, x: Array, train: bool = False) -> Array:
+    def forward(self: Any, x: Array, train: bool = False) -> Array:
         W, b = self.params["W"], self.params["b"]
         self._convolution = choose(x, W, b, self.stride, self.border(x))
         return self._convolution.forward(x, W, b)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self: Any, dy: Array) -> Array:
         dx, self.grads["W"], self.grads["b"] = self._convolution.gradients(dy)
         return dx
 
-    def parameter_gradients(self, dy: Array) -> None:
+    def parameter_gradients(self: Any, dy: Array) -> None:
         _, self.grads["W"], self.grads["b"] = self._convolution.gradients(dy, with_input=False)
 
 

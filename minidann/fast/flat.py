@@ -31,10 +31,10 @@ FEW_BLOCKS = 16  # fewer are done before another thread would have taken over
 class SGD:
     """The twin of :class:`minidann.nn.optimizers.SGD`."""
 
-    def _allocate(self) -> None:
+    def _allocate(self: Any) -> None:
         lay_flat(self)
 
-    def step(self) -> None:
+    def step(self: Any) -> None:
         flat, gradients = begin_step(self)
         flat.step(gradients, momentum_update, self.learning_rate, self.momentum)
 
@@ -42,10 +42,10 @@ class SGD:
 class Adam:
     """The twin of :class:`minidann.nn.optimizers.Adam`."""
 
-    def _allocate(self) -> None:
+    def _allocate(self: Any) -> None:
         lay_flat(self)
 
-    def step(self) -> None:
+    def step(self: Any) -> None:
         flat, gradients = begin_step(self)
         # of the running means, which began at 0
         mean_share, square_share = 1 - self.beta1**self.t, 1 - self.beta2**self.t
@@ -137,6 +137,8 @@ class Flat:
 
     def holds(self, optimizer: Any) -> bool:
         """Whether the layers' parameters and the optimizer's memory are still views of these."""
+        if self._params[0].base is not self._theta:  # a deep copy, or unpickled
+            return False
         params = (leaf.params[name] for leaf, name in optimizer._slots)
         return all(map(is_, self._params, params)) and all(
             map(is_, self._state, optimizer.state.values())

@@ -56,9 +56,8 @@ processor does best, is as fast, and backward is plain to see.
 from functools import cache
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from minidann.fast.images import Border, Pair
+from minidann.fast.borders import Border, Pair
 from minidann.fast.products import small_or_whole
 from minidann.runtime.threads import PIECES, cache_blocks, parallel_map, slices
 
@@ -78,7 +77,7 @@ class FourierConvolution:
         The precision to work in: the highest of x, w and b.
     """
 
-    def __init__(self, image: Pair, kernel: Pair, border: Border, dtype: DTypeLike):
+    def __init__(self, image: Pair, kernel: Pair, border: Border, dtype: np.dtype):
         size, out = circle(image, kernel, border)
         self._dtype = np.dtype(dtype)
         self._F_x = transform(size, (border[0][0], border[1][0]), image, self._dtype)
@@ -103,13 +102,13 @@ class FourierConvolution:
     ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
         """(dx, dw, db) for dy of the last forward; dx is None without ``with_input``."""
         w, m = self._w, dy.shape[3]
-        dx, dw, db = None, 0, 0
-        if with_input:
-            dx = np.empty((len(dy), *self._F_x.shape, w.shape[2]), np.result_type(dy, w))
+        dw, db = 0, 0
+        shape = len(dy), *self._F_x.shape, w.shape[2]
+        dx = np.empty(shape, np.result_type(dy, w)) if with_input else None
         for batch, X in zip(batches(len(dy)), self._X):
             dY = self._F_y(dy[batch])
             dw, db = dw + self._weight_gradient(X, dY), db + dY[:, 0, :m].sum(axis=0)
-            if with_input:
+            if dx is not None:
                 dX = self._products(dY, w.swapaxes(2, 3), transposed=True)
                 self._F_x.adjoint(dX, out=dx[batch])
         dw = dw.astype(np.result_type(self._x_dtype, dy), copy=False)
@@ -152,8 +151,10 @@ class FourierConvolution:
 
 def circle(image: Pair, kernel: Pair, border: Border) -> tuple[Pair, Pair]:
     """(points of the circle, pixels of the output), vertically and horizontally."""
-    out = tuple(n + sum(ends) - k + 1 for n, ends, k in zip(image, border, kernel))
-    return tuple(max(n + max(ends), o) for n, ends, o in zip(image, border, out)), out
+    (h, w), (k_h, k_w), (vertical, horizontal) = image, kernel, border
+    out_h, out_w = h + sum(vertical) - k_h + 1, w + sum(horizontal) - k_w + 1
+    size = max(h + max(vertical), out_h), max(w + max(horizontal), out_w)
+    return size, (out_h, out_w)
 
 
 def batches(n: int) -> list[slice]:
@@ -183,7 +184,7 @@ class Transform:
         its own conjugate.
     """
 
-    def __init__(self, size: Pair, start: Pair, shape: Pair, dtype: DTypeLike):
+    def __init__(self, size: Pair, start: Pair, shape: Pair, dtype: np.dtype):
         (n_h, n_w), (height, width) = size, shape
         self.shape = shape
         down, along = np.arange(n_h // 2 + 1), horizontal_frequencies(n_w)

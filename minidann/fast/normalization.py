@@ -24,6 +24,7 @@ without long runs that keep xhat:
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ BLOCK_BYTES = 1 << 20
 class BatchNorm:
     """The twin of :class:`minidann.nn.BatchNorm`."""
 
-    def forward(self, x: Array, train: bool = False) -> Array:
+    def forward(self: Any, x: Array, train: bool = False) -> Array:
         self._train = train
         x_parts = self._split(x, train)  # (P, m, C)
         if train:
@@ -55,7 +56,7 @@ class BatchNorm:
         y, _ = blockwise(scale_and_shift, self._centred, slope, beta)
         return y.reshape(x.shape)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self: Any, dy: Array) -> Array:
         dy_parts, per_sigma = dy.reshape(self._centred.shape), self._per_sigma
         dbeta, along = totals(
             [identity, product], dy_parts, self._centred

@@ -31,11 +31,11 @@ KH KW pixels in forward and again in backward, block by block:
     128 images of 32 x 32 x 64, windows of 3, stride 2        100           24     17
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidann.fast.images import Pair, copy_runs
+from minidann.fast.borders import Pair, copy_runs
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import cache_blocks, parallel_map
 
@@ -46,20 +46,20 @@ ROWS, COLUMNS = 1, 2  # axes of images
 class MaxPool2D:
     """The twin of :class:`minidann.nn.MaxPool2D`."""
 
-    def forward(self, x: Array, train: bool = False) -> Array:
+    def forward(self: Any, x: Array, train: bool = False) -> Array:
         xp = array_module(x)
         self._shape, self._x = x.shape, None if train else x
         n, h, _, c = x.shape
         sizes = zip(x.shape[1:3], self.window, self.stride, self.border(x))
         self._down, self._across = down, across = [windows_along(*size) for size in sizes]
-        y = xp.empty((n, down.count, across.count, c), x.dtype)
+        y = xp.empty((n, down.number, across.number, c), x.dtype)
         self._won = None
         if train:
-            won_across = xp.empty((n, len(across.taps) - 1, h, across.count, c), bool)
+            won_across = xp.empty((n, len(across.taps) - 1, h, across.number, c), bool)
             self._won = won_across, xp.empty((n, len(down.taps) - 1, *y.shape[1:]), bool)
 
         def work(block):
-            row = xp.empty((len(x[block]), h, across.count, c), x.dtype)
+            row = xp.empty((len(x[block]), h, across.number, c), x.dtype)
             won_across, won_down = [won[block] for won in self._won] if train else (None, None)
             planes = [sorted_out(plane) for plane in every(x[block], COLUMNS, across.stride)]
             largest(planes, COLUMNS, across, row, won_across)
@@ -68,7 +68,7 @@ class MaxPool2D:
         parallel_map(work, image_blocks(x))
         return y
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self: Any, dy: Array) -> Array:
         if self._won is None:
             MaxPool2D.forward(self, self._x, train=True)
         xp, (won_across, won_down) = array_module(dy), self._won
@@ -106,7 +106,7 @@ class Tap(NamedTuple):
 class Windows(NamedTuple):
     """Windows along an axis: how many, their stride, and a Tap for each of their pixels."""
 
-    count: int
+    number: int
     stride: int
     taps: list[Tap]
 
@@ -114,14 +114,14 @@ class Windows(NamedTuple):
 def windows_along(length: int, window: int, stride: int, border: Pair) -> Windows:
     """Windows along an axis of ``length`` pixels, with a border before and after."""
     before, after = border
-    count, taps = (before + length + after - window) // stride + 1, []
+    number, taps = (before + length + after - window) // stride + 1, []
     for j in range(window):
         # pixel j of window u is pixel s u + j - before of the image, where that is inside
         shift, phase = divmod(j - before, stride)
         first = max(0, -shift)
-        last = max(first, min(count, -((phase - length) // stride) - shift))
+        last = max(first, min(number, -((phase - length) // stride) - shift))
         taps.append(Tap(slice(first, last), phase, slice(first + shift, last + shift)))
-    return Windows(count, stride, taps)
+    return Windows(number, stride, taps)
 
 
 def every(x: Array, axis: int, stride: int) -> list[Array]:
@@ -147,7 +147,7 @@ def sorted_out(plane: Array) -> Array:
 def largest(planes: list[Array], axis: int, windows: Windows, y: Array, won: Array | None) -> None:
     """``y``: the largest pixel of each window. ``won[:, j - 1]``: j is larger than all before."""
     xp, (first, *others) = array_module(y), windows.taps
-    if first.windows != slice(0, windows.count):
+    if first.windows != slice(0, windows.number):
         y[...] = -np.inf
     y[along(axis, first.windows)] = planes[first.phase][along(axis, first.cells)]
     for j, tap in enumerate(others):

@@ -1,9 +1,9 @@
 """The products of a Dense layer in pieces, which threads share.
 
-While minidann computes, BLAS is held to one thread, because its own threads, waiting for work
-between two products, would keep a core busy. So a large matrix product is cut into pieces of some
-rows or columns, and every core takes its share. The pieces are the same however many threads there
-are, and so is the result, to the last bit.
+While minidann computes, BLAS is held to one thread: its own threads, waiting for work between two
+products, would keep a core busy, and its sums depend on their number. So a large matrix product is
+cut into pieces of some rows or columns, and every core takes its share. The pieces are the same
+however many threads there are, and so is the result, to the last bit.
 
 On two cores a product takes about half. On one only dx gains: OpenBLAS takes 19 ms instead of 23
 for 64 rows and 8192 x 3072 weights if these are its first factor and lie as they are,
@@ -21,12 +21,14 @@ That product takes 1.0 ms instead of 1.9 so (a Zen 5 core), its transpose (76, 5
 1.2 instead of 2.8.
 """
 
+from typing import Any
+
 import numpy as np
 
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import PIECES, all_cores, parallel_map, slices
 
-MEDIUM = 1 << 17  # multiplications for which BLAS would not wake its own threads
+MEDIUM = 1 << 13  # multiplications: of fewer BLAS makes one piece, and does not wake its threads
 LARGE = 1 << 24  # multiplications that are worth handing over to another thread
 FEW_ROWS = 128  # whose dx is worth transposing
 SMALL = 10**6  # multiplications of a product that OpenBLAS makes without panels, if it knows how
@@ -35,15 +37,15 @@ SMALL = 10**6  # multiplications of a product that OpenBLAS makes without panels
 class Dense:
     """The twin of :class:`minidann.nn.Dense`."""
 
-    def forward(self, x: Array, train: bool = False) -> Array:
+    def forward(self: Any, x: Array, train: bool = False) -> Array:
         self._x = x
         return matmul(x, self.params["W"]) + self.params["b"]  # (N, D) @ (D, M)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self: Any, dy: Array) -> Array:
         Dense.parameter_gradients(self, dy)
         return times_transposed(dy, self.params["W"])  # (N, M) @ (M, D)
 
-    def parameter_gradients(self, dy: Array) -> None:
+    def parameter_gradients(self: Any, dy: Array) -> None:
         self.grads["W"] = matmul(self._x.T, dy)  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)
 
@@ -95,7 +97,7 @@ def small_or_whole(n: int, k: int, m: int) -> list[slice]:
 
 def matmul_by_rows(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b for a tall matrix a, a few rows at a time."""
-    count, covered = row_runs(*a.shape, b.shape[1])
+    count, covered = row_runs(len(a), a.shape[1], b.shape[1])
     runs = a[:covered].reshape(count, -1, a.shape[1])
     np.matmul(runs, b, out=out[:covered].reshape(count, -1, b.shape[1]))
     if covered < len(a):
@@ -104,7 +106,7 @@ def matmul_by_rows(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 def transposed_matmul_by_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a^T b for two tall matrices, as a sum over a few rows at a time."""
-    count, covered = row_runs(*a.shape, b.shape[1])
+    count, covered = row_runs(len(a), a.shape[1], b.shape[1])
     a_runs, b_runs = (x[:covered].reshape(count, -1, x.shape[1]) for x in (a, b))
     y = np.matmul(a_runs.swapaxes(1, 2), b_runs).sum(axis=0)
     if covered < len(a):

@@ -33,7 +33,7 @@ from math import prod
 
 import numpy as np
 
-from minidann.fast.images import Border, Pair, copy_runs, crop, pad, window_views
+from minidann.fast.borders import Border, Pair, copy_runs, crop, pad, window_views
 from minidann.fast.products import matmul_by_rows, transposed_matmul_by_rows
 from minidann.runtime.arrays import Array, array_module
 from minidann.runtime.threads import cache_blocks, parallel_map
@@ -84,9 +84,8 @@ class WindowedConvolution:
         w = self._w
         # the border that dy needs so that the turned kernel visits every pixel of x and none of
         # x's own border
-        turned_border = tuple(
-            (k - 1 - before, k - 1 - after) for k, (before, after) in zip(w.shape[:2], self._border)
-        )
+        (k_h, k_w), ((top, bottom), (left, right)) = w.shape[:2], self._border
+        turned_border = (k_h - 1 - top, k_h - 1 - bottom), (k_w - 1 - left, k_w - 1 - right)
         if self._stride == (1, 1) and min(map(min, turned_border)) >= 0:
             turned = w[::-1, ::-1].transpose(0, 1, 3, 2)  # (KH, KW, M, C)
             zeros = array_module(w).zeros(w.shape[2], w.dtype)

@@ -36,6 +36,8 @@ Source: Ioffe & Szegedy, Batch Normalization (2015); the backward pass is their 
 (2017), for the last (AdaBN).
 """
 
+from typing import Any
+
 import numpy as np
 
 from minidann.nn.layer import Layer
@@ -78,6 +80,9 @@ class BatchNorm(Layer):
         zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
         self.params = {"gamma": ones, "beta": zeros}
         self.state = {"mean": zeros.copy(), "var": ones.copy()}
+
+    def config(self) -> dict[str, Any]:
+        return {"channels": self.params["gamma"].size, **super().config()}
 
     def forward(self, x: Array, train: bool = False) -> Array:
         self._train = train

@@ -26,6 +26,7 @@ processing (2006).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,16 @@ class Conv2D(Layer):
         shape = (*self.kernel, in_channels, out_channels)
         self.params["W"], self.params["b"] = init(rng, shape)
 
+    def config(self) -> dict[str, Any]:
+        *kernel, in_channels, out_channels = self.params["W"].shape
+        return {
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "kernel_size": windows.shortest(kernel),
+            "stride": windows.shortest(self.stride),
+            "padding": self.padding,
+        }
+
     def border(self, x: Array) -> Border:
         """((top, bottom), (left, right)) pixels of zeros that images x get."""
         return windows.border(self.padding, x.shape[1:3], self.kernel, self.stride)
@@ -106,8 +117,11 @@ def im2col(padded: Array, kernel: Pair, stride: Pair) -> Array:
     ``kernel`` and ``stride`` are (height, width) in pixels.
     """
     pixels = windows.pixels(padded, kernel, stride)  # KH KW views (N, OH, OW, C)
-    columns = array_module(padded).stack(pixels, axis=3)  # (N, OH, OW, KH KW, C)
-    return columns.reshape(-1, len(pixels) * padded.shape[3])
+    shape = (*pixels[0].shape[:3], len(pixels), padded.shape[3])
+    columns = array_module(padded).empty(shape, padded.dtype)
+    for k, pixel in enumerate(pixels):
+        columns[:, :, :, k] = pixel
+    return columns.reshape(-1, shape[3] * shape[4])
 
 
 def col2im(columns: Array, shape: tuple, kernel: Pair, stride: Pair) -> Array:

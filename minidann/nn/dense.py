@@ -14,6 +14,7 @@ of the two that is. Source: the chain rule; e.g. Goodfellow et al., Deep Learnin
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,10 @@ class Dense(Layer):
     ):
         super().__init__()
         self.params["W"], self.params["b"] = init(rng, (in_features, out_features))
+
+    def config(self) -> dict[str, Any]:
+        in_features, out_features = self.params["W"].shape
+        return {"in_features": in_features, "out_features": out_features}
 
     def forward(self, x: Array, train: bool = False) -> Array:
         self._x = x

@@ -360,7 +360,7 @@ def plant_layer(bug: Callable) -> Callable[[Layer], Layer]:
         )
         return layer
 
-    plant.bug = bug
+    plant.bug = bug  # type: ignore[attr-defined]
     return plant
 
 
@@ -369,7 +369,7 @@ def plant_loss(loss: Callable, plant: Callable) -> Callable:
 
     def planted(logits, targets):
         value, dlogits = loss(logits, targets)
-        return value, plant.bug(dlogits, logits)
+        return value, plant.bug(dlogits, logits)  # type: ignore[attr-defined]
 
     return planted
 

@@ -14,10 +14,12 @@ A stack f3(f2(f1(x))) runs forward bottom-up and, by the chain rule, backward to
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Self
+from textwrap import indent
+from typing import Any, Self
 
 import numpy as np
 
+from minidann.runtime.arguments import arguments, call_arguments
 from minidann.runtime.arrays import Array
 from minidann.runtime.state import (
     State,
@@ -45,7 +47,7 @@ class Layer(ABC):
         What is saved but not trained (running statistics).
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
@@ -111,6 +113,18 @@ class Layer(ABC):
         for name, rng in self._generators().items():
             set_generator_state(rng, state[name])
 
+    def config(self) -> dict[str, Any]:
+        """The arguments that make such a layer, without ``rng`` and ``init``.
+
+        Numbers and texts that JSON can hold. By default those arguments of the
+        constructor that are attributes of the same name.
+        """
+        return arguments(self)
+
+    def __repr__(self) -> str:
+        shown = call_arguments(type(self), self.config())
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def _generators(self):
         return {
             name: value
@@ -153,12 +167,21 @@ class Sequential(Layer):
             dy = layer.backward(dy)
         self.layers[first].parameter_gradients(dy)
 
+    def config(self) -> dict[str, Any]:
+        """Nothing: what makes a stack is its layers, and each has a ``config``."""
+        return {}
+
+    def __repr__(self) -> str:
+        lines = "".join(f"{layer!r},\n" for layer in self.layers)
+        inner = "\n" + indent(lines, "    ") if lines else ""
+        return f"{type(self).__name__}([{inner}])"
+
     def leaves(self) -> Iterator["Layer"]:
         for layer in self.layers:
             yield from layer.leaves()
 
     def state_dict(self) -> State:
-        state = {}
+        state: State = {}
         for i, layer in enumerate(self.layers):
             state |= with_prefix(str(i), layer.state_dict())
         return state
@@ -168,9 +191,20 @@ class Sequential(Layer):
         for i, layer in enumerate(self.layers):
             layer.load_state_dict(part(state, str(i)))
 
-    params = property(lambda self: self._collect("params"))
-    grads = property(lambda self: self._collect("grads"))
-    state = property(lambda self: self._collect("state"))
+    @property
+    def params(self) -> dict[str, Array]:  # type: ignore[override]
+        """The parameters of all layers."""
+        return self._collect("params")
+
+    @property
+    def grads(self) -> dict[str, Array]:  # type: ignore[override]
+        """The gradients of all layers."""
+        return self._collect("grads")
+
+    @property
+    def state(self) -> dict[str, Array]:  # type: ignore[override]
+        """The running statistics of all layers."""
+        return self._collect("state")
 
     def _collect(self, kind: str) -> dict[str, Array]:
         return {

@@ -153,3 +153,10 @@ def _reduce(loss: Array, dlogits: Array, reduction: str) -> tuple[Array, Array]:
     if reduction != "mean":
         raise ValueError(f'reduction is {reduction!r}; it must be "mean" or "sum"')
     return loss / len(dlogits), dlogits / len(dlogits)
+
+
+def softmax(logits: Array) -> Array:
+    """p of the formulas above: (N, K), each row adds up to 1."""
+    xp = array_module(logits)
+    exp = xp.exp(logits - logits.max(axis=1, keepdims=True))
+    return exp / exp.sum(axis=1, keepdims=True)

@@ -34,6 +34,8 @@ from minidann.runtime.arrays import Array, array_module, to_device_of
 from minidann.runtime.state import State, assign, check_state, host_copy
 from minidann.runtime.twins import fast_twin
 
+Networks = Layer | Iterable[Layer]
+
 
 class Optimizer(ABC):
     """Applies the gradients that the layers of ``networks`` hold.
@@ -63,18 +65,14 @@ class Optimizer(ABC):
 
     memory: tuple[str, ...] = ()  # what is remembered of each parameter
 
-    def __init__(
-        self,
-        networks: Layer | Iterable[Layer],
-        learning_rate: float,
-        weight_decay: float,
-    ):
+    def __init__(self, networks: Networks, learning_rate: float, weight_decay: float):
         networks = [networks] if isinstance(networks, Layer) else networks
         self.learning_rate, self._weight_decay = learning_rate, weight_decay
         leaves = [leaf for network in networks for leaf in network.leaves()]
         self._slots = [(leaf, name) for leaf in leaves for name in leaf.params]
         self._refuse_mixed_precision()
-        self.t, self.state = 0, {}
+        self.t = 0
+        self.state: dict[str, Array] = {}
         self._allocate()
 
     def step(self) -> None:
@@ -91,7 +89,8 @@ class Optimizer(ABC):
             theta = leaf.params[name]
             if self._weight_decay and name == "W":
                 g = g + self._weight_decay * theta
-            self._update(theta, g, *(self._recall(kind, i) for kind in self.memory))
+            memory = [self._recall(f"{kind}.{i}", theta) for kind in self.memory]
+            self._update(theta, g, *memory)
 
     def state_dict(self) -> State:
         """Copies of ``t`` and of the memory, in main memory."""
@@ -115,8 +114,11 @@ class Optimizer(ABC):
 
     def _memory(self) -> dict[str, Array]:
         """``state``, where the parameters live now and in their precision."""
-        kinds, numbers = self.memory, range(len(self._slots))
-        return {f"{kind}.{i}": self._recall(kind, i) for kind in kinds for i in numbers}
+        return {
+            f"{kind}.{i}": self._recall(f"{kind}.{i}", leaf.params[name])
+            for kind in self.memory
+            for i, (leaf, name) in enumerate(self._slots)
+        }
 
     @abstractmethod
     def _update(self, theta: Array, g: Array, *memory: Array) -> None:
@@ -129,13 +131,11 @@ class Optimizer(ABC):
                 theta = leaf.params[name]
                 self.state[f"{kind}.{i}"] = array_module(theta).zeros_like(theta)
 
-    def _recall(self, kind: str, i: int) -> Array:
-        """The memory of parameter i, where that lives now and in its precision."""
-        (leaf, name), key = self._slots[i], f"{kind}.{i}"
-        theta = leaf.params[name]
-        array = to_device_of(theta, self.state[key])
-        self.state[key] = array.astype(theta.dtype, copy=False)
-        return self.state[key]
+    def _recall(self, key: str, theta: Array) -> Array:
+        """What is remembered of theta, where that lives now and in its precision."""
+        array = to_device_of(theta, self.state[key]).astype(theta.dtype, copy=False)
+        self.state[key] = array
+        return array
 
     def _refuse_mixed_precision(self) -> None:
         dtypes = sorted({str(leaf.params[name].dtype) for leaf, name in self._slots})
@@ -164,7 +164,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        networks: Layer | Iterable[Layer],
+        networks: Networks,
         learning_rate: float,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
@@ -186,7 +186,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        networks: Layer | Iterable[Layer],
+        networks: Networks,
         learning_rate: float = 1e-3,
         beta1: float = 0.9,
         beta2: float = 0.999,

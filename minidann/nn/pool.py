@@ -16,6 +16,7 @@ received. The border is -infinity, so that it never wins.
 """
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,11 @@ class MaxPool2D(Layer):
                 f"padding {padding} is not smaller than the window {self.window}: a "
                 "window could lie in the border altogether"
             )
+
+    def config(self) -> dict[str, Any]:
+        stride = None if self.stride == self.window else windows.shortest(self.stride)
+        window = windows.shortest(self.window)
+        return {"pool_size": window, "stride": stride, "padding": self.padding}
 
     def border(self, x: Array) -> Border:
         """((top, bottom), (left, right)) pixels of -infinity that images x get."""

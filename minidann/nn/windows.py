@@ -12,7 +12,7 @@ Padding is said in one of three ways, as in TensorFlow and PyTorch:
     int p     p pixels on every side
 """
 
-from numbers import Integral
+import numpy as np
 
 from minidann.runtime.arrays import Array, array_module
 
@@ -22,7 +22,14 @@ Border = tuple[Pair, Pair]  # ((top, bottom), (left, right)), in pixels
 
 def pair(value: int | Pair) -> Pair:
     """3 -> (3, 3); (3, 5) stays: one number stands for height and width alike."""
-    return (value, value) if isinstance(value, Integral) else tuple(value)
+    height, width = (value, value) if isinstance(value, int | np.integer) else value
+    return height, width
+
+
+def shortest(value: Pair) -> int | Pair:
+    """The inverse of ``pair``: (3, 3) -> 3; (3, 5) stays."""
+    height, width = map(int, value)
+    return height if height == width else (height, width)
 
 
 def border(padding: str | int, image: Pair, window: Pair, stride: Pair) -> Border:
@@ -36,16 +43,17 @@ def border(padding: str | int, image: Pair, window: Pair, stride: Pair) -> Borde
         If ``padding`` is none of "same", "valid" and an integer >= 0, or no window
         fits.
     """
+    amounts: Border
     if padding == "same":
-        total = [
+        height, width = (
             max((-(-n // s) - 1) * s + k - n, 0)
             for n, k, s in zip(image, window, stride)
-        ]
-        amounts = tuple((t // 2, t - t // 2) for t in total)
+        )
+        amounts = (height // 2, height - height // 2), (width // 2, width - width // 2)
     elif padding == "valid":
-        amounts = ((0, 0), (0, 0))
-    elif isinstance(padding, Integral) and padding >= 0:
-        amounts = ((padding, padding), (padding, padding))
+        amounts = (0, 0), (0, 0)
+    elif isinstance(padding, int | np.integer) and padding >= 0:
+        amounts = (padding, padding), (padding, padding)
     else:
         raise ValueError(
             f'padding is {padding!r}; it must be "same", "valid" or an integer >= 0'
@@ -61,7 +69,8 @@ def border(padding: str | int, image: Pair, window: Pair, stride: Pair) -> Borde
 
 def count(image: Pair, window: Pair, stride: Pair) -> Pair:
     """(OH, OW): how many windows fit an image that has its border already."""
-    return tuple((n - k) // s + 1 for n, k, s in zip(image, window, stride))
+    out_h, out_w = ((n - k) // s + 1 for n, k, s in zip(image, window, stride))
+    return out_h, out_w
 
 
 def pixels(image: Array, window: Pair, stride: Pair) -> list:

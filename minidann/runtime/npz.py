@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def save_arrays(path: str | PathLike, arrays: Mapping[str, np.ndarray]) -> None:
             raise ValueError(
                 f"{name} is an array of {array.dtype}, which is neither number nor text"
             )
-    sealed = {**arrays, FINGERPRINT: np.array(fingerprint(arrays))}
+    sealed: dict[str, Any] = {**arrays, FINGERPRINT: np.array(fingerprint(arrays))}
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **sealed)
 

@@ -19,6 +19,16 @@ import numpy as np
 from minidann.runtime.arrays import to_device_of, to_host
 
 State = dict[str, np.ndarray]
+BIT_GENERATORS = {
+    kind.__name__: kind
+    for kind in (
+        np.random.PCG64,
+        np.random.PCG64DXSM,
+        np.random.MT19937,
+        np.random.Philox,
+        np.random.SFC64,
+    )
+}
 
 
 def host_copy(array: Any) -> np.ndarray:
@@ -101,3 +111,20 @@ def set_generator_state(rng: np.random.Generator, text: np.ndarray) -> None:
         rng.bit_generator.state = state
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError) as error:
         raise ValueError(f"{str(text)[:40]!r} is not the state of a {kind.__name__}") from error
+
+
+def generator_of(text: np.ndarray) -> np.random.Generator:
+    """A new random generator of the kind and in the state that the text says.
+
+    Raises
+    ------
+    ValueError
+        If the text is not the state of one of NumPy's generators.
+    """
+    state = from_text(text)
+    name = state.get("bit_generator") if isinstance(state, dict) else None
+    if name not in BIT_GENERATORS:
+        raise ValueError(f"{str(text)[:40]!r} is not the state of a random generator")
+    rng = np.random.Generator(BIT_GENERATORS[name](0))
+    set_generator_state(rng, text)
+    return rng

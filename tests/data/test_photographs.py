@@ -343,3 +343,16 @@ def test_what_is_no_folder_or_archive_is_refused(tmp_path, name):
     (tmp_path / "own.rar").write_bytes(b"Rar!")
     with pytest.raises(InputError, match=name):
         load_backgrounds(path=tmp_path / name)
+
+
+def test_an_image_whose_camera_notes_are_damaged_is_read_all_the_same(monkeypatch):
+    """Pillow raises nearly anything there."""
+
+    def damaged(image):
+        raise TypeError("bad operand type for abs(): 'str'")
+
+    file = io.BytesIO()
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(file, "PNG")
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", damaged)
+    image = photographs.decode(file.getvalue(), "image", convert=photographs.as_shown)
+    assert image.shape == (2, 3, 3) and (image == (1, 2, 3)).all()

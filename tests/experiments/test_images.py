@@ -6,19 +6,19 @@ from functools import partial
 import numpy as np
 import pytest
 
+from minidann.callbacks import AverageWeights, Callback, History
 from minidann.dann import DANN
 from minidann.data import preprocessing
-from minidann.data.preprocessing import normalize, preparation, standardize
-from minidann.experiments import images
-from minidann.experiments.images import load_digits, load_pair, train_and_test, train_recipe
+from minidann.data.preprocessing import ImagePreparation, normalize, preparation, standardize
+from minidann.experiments import image_sets, images
+from minidann.experiments.image_sets import load_digits, load_pair
+from minidann.experiments.images import train_and_test, train_recipe
 from minidann.experiments.recipes import RECIPES
 from minidann.experiments.runs import Task
 from minidann.experiments.tables import target_accuracy
 from minidann.nn import BatchNorm
 from minidann.nn.optimizers import Adam, WeightAverage
 from minidann.runtime.arrays import to_host
-from minidann.runtime.errors import InputError
-from minidann.train import AverageWeights, Callback, History
 
 PAIR = "digits", "digits-m"
 
@@ -49,7 +49,7 @@ def test_target_labels_do_not_change_what_dann_learns(settings, monkeypatch):
         digits["digits-m"] = target._replace(
             y_train=np.roll(target.y_train, shift), y_test=np.roll(target.y_test, shift)
         )
-        monkeypatch.setattr(images, "load", lambda name, **_: digits[name])
+        monkeypatch.setattr(image_sets, "load", lambda name, **_: digits[name])
         features.append(train_and_test(Task(*PAIR, "dann", 0), settings).features["digits-m"])
     np.testing.assert_array_equal(*features)
 
@@ -226,10 +226,23 @@ def test_training_is_given_what_the_recipe_says(method, settings, monkeypatch):
         np.testing.assert_array_equal(x, normalize(domain.x_train, domain.mean))
 
 
-def test_sets_that_are_not_there_are_named_and_left_out(settings, no_data, capsys):
-    settings = replace(settings, limit=3)  # which no other test has loaded
-    assert images.available(["digits", "usps", "digits-m"], settings) == ["digits", "digits-m"]
-    said = capsys.readouterr().err
-    assert said.startswith("Without usps: usps/zip.train.gz is in none") and said.count("\n") == 1
-    with pytest.raises(InputError, match=r"zip\.train\.gz"):
-        images.load_sets(["digits", "usps"], settings)
+@pytest.mark.parametrize("recipe", ["best", "pseudo"])
+def test_a_network_that_is_kept_answers_from_its_file_as_it_did_when_it_was_tested(
+    recipe, settings
+):
+    """With the target's statistics and the preparation of the target's images."""
+    kept, other = Task(*PAIR, "dann", 0), Task(*PAIR, "dann", 1)
+    settings = replace(settings, recipe=recipe, models={kept: "model.npz"})
+    confusion = train_and_test(kept, settings).record["confusion"]["digits-m"]
+    dann = DANN.load(settings.out / "model.npz")
+    prepare = ImagePreparation.from_dict(dann.preparation)
+    target = load_pair(RECIPES[recipe], PAIR, settings)[1]
+    answers = dann.predict(prepare(target.x_test))
+    counts = np.zeros((10, 10), int)
+    np.add.at(counts, (target.y_test, answers), 1)
+    assert counts.tolist() == confusion
+    assert dann.class_names == list("0123456789")
+    before = (settings.out / "model.npz").read_bytes()
+    train_and_test(other, settings)
+    assert (settings.out / "model.npz").read_bytes() == before
+    assert len(list(settings.out.glob("*.npz"))) == 1

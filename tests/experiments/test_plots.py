@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from minidann.callbacks import History
 from minidann.data import Digits, make_blobs_pair
 from minidann.experiments import plots
-from minidann.train import History
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minidann.dann import DANN
 from minidann.data import make_blobs_pair
 from minidann.experiments.config import Settings
 from minidann.experiments.points import (
@@ -95,3 +96,13 @@ def test_an_unknown_regime_is_one_sentence():
         BlobsTask("DANN deeper", 0)
     assert BlobsTask("DANN wide, annealed", 2).title == "DANN wide, annealed, seed 2"
     assert not REGIMES.keys() & ANNEALED.keys()
+
+
+def test_only_the_network_that_is_kept_is_saved(tmp_path):
+    tasks = [BlobsTask("DANN deep", seed) for seed in (0, 1)]
+    settings = Settings(out=tmp_path, steps=30, models={tasks[1]: "model.npz"})
+    source, _ = make_blobs_pair(seed=1)
+    _, (_, _, (f_source, _)) = (train_and_test(task, settings) for task in tasks)
+    dann = DANN.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(dann.transform(source.x), f_source)
+    assert dann.preparation is None and [path.name for path in tmp_path.iterdir()] == ["model.npz"]

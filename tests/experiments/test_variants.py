@@ -1,9 +1,13 @@
 """The variants of ``best`` differ in what they say; two optimizers are what they say."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from minidann.dann import DANN
+from minidann.data.preprocessing import ImagePreparation
 from minidann.experiments import variants
+from minidann.experiments.image_sets import load_pair
 from minidann.experiments.runs import Task
 from minidann.experiments.variants import VARIANTS, TwoAdams, TwoPasses, train_and_test
 from minidann.nn import BatchNorm, Dense, Sequential, Sigmoid
@@ -118,3 +122,14 @@ def test_the_variants_own_recipe_is_trained(settings, monkeypatch):
         assert train_and_test(Task("digits", "digits-m", "dann", 0, name), settings).stopped
     for recipe, expected in zip(trained, VARIANTS.values(), strict=True):
         assert recipe == expected._replace(steps=4, batch_size=8)
+
+
+def test_a_variant_is_kept_as_it_was_first_tested(settings):
+    """Before it is given the target's own statistics, and without its two passes."""
+    task = Task("digits", "digits-m", "dann", 0, "two optimizers")
+    record, _, _ = train_and_test(task, replace(settings, models={task: "model.npz"}))
+    dann = DANN.load(settings.out / "model.npz")
+    assert type(dann) is DANN
+    target = load_pair(VARIANTS["best"], task.pair, settings)[1]
+    answers = dann.predict(ImagePreparation.from_dict(dann.preparation)(target.x_test))
+    assert (answers == target.y_test).mean() == record["target_class"]

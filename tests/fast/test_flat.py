@@ -1,5 +1,8 @@
 """The optimizers' flat vector: views on both sides, few kernels, arrays that are exchanged."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from strict_cupy import meter
@@ -91,6 +94,23 @@ def test_arrays_that_were_exchanged_are_the_ones_that_the_next_step_takes(
             untouched.step()
     assert_equal(network.params, copies(other.params))
     assert_equal(optimizer.state, copies(untouched.state))
+
+
+@every_optimizer
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
+def test_a_copy_of_network_and_optimizer_trains_as_the_original(make, copied):
+    """In a copy no array is a view of another any more: an update of the vector alone is lost."""
+    network = small_network(to_host, np.float64)
+    original = network, make(network)
+    set_gradients(network, to_host, np.float64, 0)
+    original[1].step()
+    twin = copied(original)
+    for each, optimizer in (original, twin):
+        for step in (1, 2):
+            set_gradients(each, to_host, np.float64, step)
+            optimizer.step()
+    assert_equal(twin[0].params, copies(network.params))
+    assert_equal(twin[1].state, copies(original[1].state))
 
 
 def spent(use):

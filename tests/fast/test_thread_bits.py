@@ -3,21 +3,25 @@
 import numpy as np
 import pytest
 from test_twins import cut_small
-from threadpoolctl import ThreadpoolController
 
 from minidann.fast import fourier
 from minidann.nn import BatchNorm, Conv2D, Dense, MaxPool2D
 from minidann.nn.optimizers import SGD, Adam
-from minidann.runtime import threads
+from minidann.runtime.threads import all_cores, set_num_threads, thread_slices
 
 
 def alone_and_threaded(results):
     """What a function gives on one thread, and on three."""
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
-        alone = results()
-    with ThreadpoolController().limit(limits=3, user_api="blas"), threads.threads():
-        threaded = results()
-    return alone, threaded
+    given = []
+    for n in (1, 3):
+        set_num_threads(n)
+        try:
+            with all_cores():
+                assert len(thread_slices(9)) == n
+                given.append(results())
+        finally:
+            set_num_threads(None)
+    return given
 
 
 @pytest.mark.parametrize("n", [1, 2, 8])

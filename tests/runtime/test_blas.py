@@ -20,7 +20,7 @@ def counts():
 
 @pytest.fixture
 def three_blas_threads():
-    """BLAS has three threads, however many cores there are; no one holds threadpoolctl's control."""
+    """BLAS has three threads, however many cores there are, and threadpoolctl has no part in it."""
     before = [(library, library.get()) for library in chain(*blas.libraries())]
     for library, _ in before:
         library.set(3)

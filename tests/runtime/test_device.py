@@ -17,7 +17,10 @@ from minidann.runtime.errors import InputError
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A machine on which all is well: a driver of CUDA 13 and CuPy (the stand-in). A test then takes something away."""
+    """A machine on which all is well: a driver of CUDA 13 and CuPy (the stand-in).
+
+    A test then takes something away.
+    """
     monkeypatch.setattr(device, "driver_version", lambda: (13, 0))
     monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
     return monkeypatch

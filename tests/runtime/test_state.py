@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidann import DANN
+from minidann.callbacks import History
 from minidann.data import Batches
 from minidann.nn import BatchNorm, Conv2D, Dense, Dropout, Flatten, Layer, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
@@ -18,7 +19,6 @@ from minidann.runtime.state import (
     set_generator_state,
     with_prefix,
 )
-from minidann.train import History
 
 KINDS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 

@@ -186,7 +186,7 @@ def test_blocks_cover_every_row_once_and_are_hardly_larger_than_asked(n, row_byt
 
 @pytest.mark.parametrize("wrong", [0, -2, 1.5, "2", np.float64(2)])
 def test_a_number_that_is_none_is_refused(wrong):
-    with pytest.raises(InputError, match="number of threads is .*; give an integer of at least 1"):
+    with pytest.raises(InputError, match=r"number of threads is .*; give an integer of at least 1"):
         set_num_threads(wrong)
 
 
@@ -214,25 +214,40 @@ def test_more_threads_than_blas_has_are_used_if_asked_for(three_threads):
 
 # ---------------------------------------------------------------------------- DANN
 
-CALLS = {
-    "compute_gradients": lambda dann: dann.compute_gradients(*batch(0), 0.5),
-    "compute_label_gradients": lambda dann: dann.compute_label_gradients(*batch(0)[:2]),
-    "compute_domain_gradients": lambda dann: dann.compute_domain_gradients(*batch(0)[::2], 0.5),
-    "predict": lambda dann: dann.predict(batch(0)[0]),
-    "predict_domain": lambda dann: dann.predict_domain(batch(0)[0]),
-    "transform": lambda dann: dann.transform(x=batch(0)[0]),
-    "adapt_batch_norm": lambda dann: dann.adapt_batch_norm(batch(0)[0]),
-    "metrics": lambda dann: metrics.predictions(dann, batch(0)[0]),
+ELSEWHERE = {"convert", "domain_of", "load", "load_state_dict", "save", "state_dict", "summary"}
+COMPUTING = [name for name in vars(DANN) if not name.startswith("_") and name not in ELSEWHERE]
+COMPUTING.remove("networks")
+X_SOURCE, Y_SOURCE, X_TARGET = batch(0)
+ARGUMENTS = {
+    "compute_gradients": (X_SOURCE, Y_SOURCE, X_TARGET, 0.5),
+    "compute_label_gradients": (X_SOURCE, Y_SOURCE),
+    "compute_domain_gradients": (X_SOURCE, X_TARGET, 0.5),
 }
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_the_methods_of_a_dann_use_all_threads(three_threads, name):
-    dann = small_dann(0)
-    CALLS[name](dann)
+def assert_all_threads_worked(dann):
     layer = dann.features.layers[1]
     assert layer.counts == [3] and len(layer.workers) == 3
     assert len(thread_slices(9)) == 1
+
+
+@pytest.mark.parametrize("name", COMPUTING)
+def test_the_methods_of_a_dann_use_all_threads(three_threads, name):
+    dann = small_dann(0)
+    getattr(dann, name)(*ARGUMENTS.get(name, (X_SOURCE,)))
+    assert_all_threads_worked(dann)
+
+
+def test_so_does_one_whose_arguments_have_names(three_threads):
+    dann = small_dann(0)
+    dann.predict(x=X_SOURCE)
+    assert_all_threads_worked(dann)
+
+
+def test_so_do_the_predictions_of_metrics(three_threads):
+    dann = small_dann(0)
+    metrics.predictions(dann, X_SOURCE)
+    assert_all_threads_worked(dann)
 
 
 def test_so_do_those_that_learn_from_pseudo_labels(three_threads):
@@ -271,8 +286,8 @@ def test_blas_keeps_to_one_thread_for_a_product_that_it_would_split(monkeypatch,
             return super().__matmul__(other)
 
     counts = []
-    products.matmul(np.ones((64, 128)).view(Spy), np.ones((128, 15)))  # 15 / 16 of MEDIUM
-    products.matmul(np.ones((64, 128)).view(Spy), np.ones((128, 16)))
+    products.matmul(np.ones((64, 15)).view(Spy), np.ones((15, 8)))  # 15 / 16 of MEDIUM
+    products.matmul(np.ones((64, 16)).view(Spy), np.ones((16, 8)))
     assert counts == [1, 3]
 
 
@@ -359,13 +374,15 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot f
 
 
 def train_in_child(connection):
-    """In a thread of the child, which must not wait for what a thread of the parent had locked."""
-    in_thread(lambda: connection.send((get_num_threads(), train(1))))
+    """In the thread that forked, whose helpers are not there, and in one that is new."""
+    weights = [train(1)]
+    in_thread(lambda: weights.append(train(1)))
+    connection.send((get_num_threads(), weights))
     connection.close()
 
 
 def fork_and_train():
-    """(number of threads, weights) of a child process that trains; fails if it hangs."""
+    """(number of threads, weights of two trainings) in a child process; fails if it hangs."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=train_in_child, args=(theirs,))
@@ -399,7 +416,7 @@ def test_a_child_of_a_fork_in_the_middle_of_training_trains(three_threads):
         for _ in range(5):
             count, weights = fork_and_train()
             assert count == 3
-            np.testing.assert_array_equal(weights, expected)
+            np.testing.assert_array_equal(weights, [expected, expected])
     finally:
         stop.set()
         for trainer in trainers:
@@ -416,7 +433,7 @@ def test_a_child_of_a_fork_from_within_trains(three_threads):
         count, weights = fork_and_train()
         assert parallel_map(abs, range(3)) == [0, 1, 2]
     assert count == 3
-    np.testing.assert_array_equal(weights, expected)
+    np.testing.assert_array_equal(weights, [expected, expected])
 
 
 def in_child(check):

@@ -70,12 +70,14 @@ class ndarray(Memory):
     __sub__, __rsub__, __isub__ = operators(ufuncs.subtract)
     __mul__, __rmul__, __imul__ = operators(ufuncs.multiply)
     __truediv__, __rtruediv__, __itruediv__ = operators(ufuncs.divide)
-    __pow__, _, _ = operators(ufuncs.power)
     __and__, __rand__, __iand__ = operators(ufuncs.bitwise_and)
     __xor__, __rxor__, __ixor__ = operators(ufuncs.bitwise_xor)
     __matmul__, __rmatmul__, _ = operators(ufuncs.matmul)  # a @= b is a = a @ b, in CuPy too
     __eq__, __ne__ = operators(ufuncs.equal)[0], operators(ufuncs.not_equal)[0]
     __lt__, __gt__ = operators(ufuncs.less)[0], operators(ufuncs.greater)[0]
+
+    def __pow__(self, other):
+        return ufuncs.power(self, other)
 
     def __neg__(self):
         return ufuncs.negative(self)

@@ -15,7 +15,7 @@ ROOT = Path(minidann.__file__).parent
 
 # room: the rooms that it may import. A room is a package or a module of minidann; "minidann" is its
 # __init__.py, and "programs" are all modules that are no room of their own.
-LESSON = {"nn", "dann", "pseudo_labels", "train"}
+LESSON = {"nn", "dann", "pseudo_labels", "callbacks", "train"}
 ARROWS = {
     "runtime": set(),
     "nn": {"runtime"},
@@ -24,7 +24,8 @@ ARROWS = {
     "metrics": {"runtime"},
     "dann": {"nn", "runtime"},
     "pseudo_labels": {"dann", "nn", "runtime"},
-    "train": {"dann", "nn", "runtime"},
+    "callbacks": {"dann", "nn", "runtime"},
+    "train": {"callbacks", "dann", "nn", "runtime"},
     "minidann": {"dann", "runtime"},
     "experiments": {"data", "metrics", "minidann", "runtime"} | LESSON,
     "programs": {"data", "experiments", "metrics", "minidann", "runtime"} | LESSON,
