@@ -122,7 +122,7 @@ class FourierConvolution:
         runs = small_or_whole(len(X), 2 * c, 2 * m)
 
         def work(block):
-            W = self._rows(block) @ w  # (2 f, KH KW) @ (KH KW, C M)
+            W = np.matmul(self._rows(block), w)  # (2 f, KH KW) @ (KH KW, C M)
             B = spread(W.reshape(-1, 2, c, m), transposed)
             for images in runs:
                 np.matmul(by_frequency(X[images], block), B, out=by_frequency(Y[images], block))
@@ -136,7 +136,7 @@ class FourierConvolution:
 
         def work(block):
             dB = np.matmul(by_frequency(X, block).swapaxes(1, 2), by_frequency(dY, block))
-            return self._rows(block).T @ fold(dB).reshape(-1, c * m)
+            return np.matmul(self._rows(block).T, fold(dB).reshape(-1, c * m))
 
         return sum(parallel_map(work, self._blocks(c, m))).reshape(self._w.shape)
 

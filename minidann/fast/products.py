@@ -110,5 +110,5 @@ def transposed_matmul_by_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a_runs, b_runs = (x[:covered].reshape(count, -1, x.shape[1]) for x in (a, b))
     y = np.matmul(a_runs.swapaxes(1, 2), b_runs).sum(axis=0)
     if covered < len(a):
-        y += a[covered:].T @ b[covered:]
+        y += np.matmul(a[covered:].T, b[covered:])
     return y
