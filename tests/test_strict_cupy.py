@@ -210,7 +210,7 @@ def test_out_must_have_the_shape_of_the_result(x):
 def test_writing_twice_to_one_place_is_refused(x):
     rows = cupy.asarray([0, 0])
     with pytest.raises(ValueError):
-        x[rows] = cupy.ones((2, 3))
+        x[rows] = cupy.zeros((2, 3))
     with pytest.raises(ValueError):
         x[rows] += 1.0
     x[rows] = 7.0  # one value, whoever comes first
@@ -223,7 +223,7 @@ def test_copying_between_overlapping_parts_is_refused(x):
         flat[1:] = flat[:-1]
     with pytest.raises(ValueError):
         cupy.copyto(flat[1:], flat[:-1])
-    square = cupy.ones((2, 2))
+    square = cupy.zeros((2, 2))
     with pytest.raises(ValueError):
         cupy.matmul(square, square, out=square)
 
