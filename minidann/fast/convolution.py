@@ -3,7 +3,7 @@
 It counts the multiplications and chooses for each shape of images anew:
 
     windows        N OH OW KH KW C M                any stride; :mod:`minidann.fast.windowed`
-    frequencies    a third of these, or fewer       stride 1, many channels, large kernels;
+    frequencies    often less than a fifth          stride 1, many channels, large kernels;
                                                     :mod:`minidann.fast.fourier`
 
 Measured on one core (Zen 5), forward and backward, beside the lesson (kernels of 5 x 5, float32);

@@ -1,4 +1,4 @@
-"""Convolution through the Fourier transform: a quarter or less of the multiplications.
+"""Convolution through the Fourier transform: fewer multiplications, often less than a fifth.
 
 A convolution multiplies every pixel by every weight. Its Fourier transform takes one product for
 each frequency (the convolution theorem). For the cross-correlation that networks use, circular over
@@ -304,10 +304,14 @@ def fold(dB: np.ndarray) -> np.ndarray:
 
 
 def pays(image: Pair, kernel: Pair, border: Border, c: int, m: int) -> bool:
-    """Whether this takes less than half of the multiplications of a product over windows."""
+    """Whether this takes less than nine tenths of the multiplications of a product over windows.
+
+    At as many, forward takes as long either way (kernels of 3 to 7 pixels, 3 to 32 channels), and
+    dx half as long through the frequencies.
+    """
     (n_h, n_w), (out_h, out_w) = circle(image, kernel, border)
     half = n_h // 2 + 1
     windows = out_h * out_w * kernel[0] * kernel[1] * c * m
     down = 2 * half * (c * image[0] * image[1] + m * out_h * out_w)
     along = 4 * half * n_w * (c * image[1] + m * out_w)
-    return 2 * (down + along + 4 * half * n_w * c * m) < windows
+    return down + along + 4 * half * n_w * c * m < 0.9 * windows
