@@ -276,3 +276,12 @@ def test_loading_keeps_the_arrays_that_an_optimizer_holds_views_of():
         leaf.grads = {name: np.ones_like(array) for name, array in leaf.params.items()}
     optimizer.step()
     np.testing.assert_array_equal(dann.label_head.params["0.W"], expected)
+
+
+def test_a_state_that_is_half_right_leaves_the_generator_as_it_is():
+    """NumPy would take the first half over before it stumbles on the second."""
+    one, other = np.random.default_rng(1), np.random.default_rng(1)
+    state = np.random.default_rng(2).bit_generator.state | {"uinteger": "many"}
+    with pytest.raises(ValueError, match="is not the state of a PCG64"):
+        set_generator_state(one, as_text(state))
+    assert draw(one) == draw(other)
