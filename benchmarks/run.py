@@ -22,13 +22,13 @@ import time
 from typing import Any
 
 import numpy as np
-from minidann.adaptation import preparation
 from threadpoolctl import threadpool_limits
 
 from benchmarks import turns
 from minidann.data import Batches, as_pair, load_backgrounds, load_mnist, mnistm_pair
 from minidann.data.mnist_m import plain
 from minidann.data.pairs import Domain
+from minidann.data.preprocessing import preparation
 from minidann.experiments.recipes import RECIPES, Recipe
 from minidann.runtime.arrays import peak_memory, to_host
 from minidann.runtime.command import clear_errors, positive
@@ -70,7 +70,7 @@ class NumpyRun:
         augment = recipe.augment or (lambda x, rng: x)
 
         def batches(domain: Domain, *arrays: Any) -> Batches:
-            prepare = preparation(domain, to_host)
+            prepare = preparation(domain.mean, to_host)
             return Batches(
                 *arrays,
                 size=recipe.batch_size,

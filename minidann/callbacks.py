@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """What :func:`fit` tells about training. A subclass overrides the methods that it needs."""
+    """What :func:`minidann.train.fit` tells about training.
+
+    A subclass overrides the methods that it needs.
+    """
 
     name: str | None = None  # that its state is saved under; None if it has no ``state_dict``
 

@@ -3,8 +3,9 @@
     python -m minidann.predict runs/mnistm/model.npz seven.png             the most probable class
     python -m minidann.predict runs/mnistm/model.npz *.jpg --top 3         the three most probable
 
-The model is a file of :meth:`minidann.DANN.save`, which the programs for images write beside their
-results. It says how its images were prepared; new ones are prepared likewise, whatever their size.
+The model is a file of :meth:`minidann.dann.DANN.save`, which the programs for images write beside
+their results. It says how its images were prepared; new ones are prepared likewise, whatever their
+size.
 """
 
 import argparse

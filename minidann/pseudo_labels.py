@@ -61,7 +61,7 @@ class PseudoLabelDANN(DANN):
     def compute_gradients(
         self, x_source: Array, y_source: Array, x_target: tuple[Array, Array], lam: float
     ) -> Losses:
-        """As :meth:`minidann.DANN.compute_gradients`, but for two versions of the target.
+        """As :meth:`minidann.dann.DANN.compute_gradients`, but for two versions of the target.
 
         ``x_target`` is a pair of arrays (M, ...): the same examples as x and as x'.
         """

@@ -172,7 +172,7 @@ class Training:
         return next(callback for callback in self.callbacks if isinstance(callback, History))
 
     def state_dict(self) -> State:
-        """All that the next step depends on; see :mod:`minidann.runtime.state`."""
+        """All that the next step depends on; see ``minidann.runtime.state``."""
         state = {"step": np.array(self.step)}
         for name, thing in self._parts().items():
             state |= with_prefix(name, thing.state_dict())

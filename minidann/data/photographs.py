@@ -235,7 +235,7 @@ def decode(
     formats : tuple of str
         Pillow's names of the formats.
     convert : function
-        :func:`to_rgb` or :func:`as_shown`.
+        ``to_rgb`` or ``as_shown``.
 
     Raises
     ------

@@ -106,7 +106,10 @@ class ImagePreparation:
 
     @classmethod
     def of(cls, domain: Domain, fit: str = "pad") -> "ImagePreparation":
-        """That of a :class:`minidann.data.pairs.Domain`; ``fit`` as :func:`as_pair` was given."""
+        """That of a :class:`minidann.data.pairs.Domain`.
+
+        ``fit`` is what :func:`minidann.data.as_pair` was given.
+        """
         mean = "image" if domain.mean is None else tuple(domain.mean.tolist())
         return cls(domain.x_test.shape[1], mean, fit)
 
@@ -145,7 +148,7 @@ class ImagePreparation:
         return fitted
 
     def to_dict(self) -> dict[str, Any]:
-        """In values that JSON can hold, for :meth:`minidann.DANN.save`."""
+        """In values that JSON can hold, for :meth:`minidann.dann.DANN.save`."""
         mean = self.mean if self.mean == "image" else list(self.mean)
         return {"kind": "image"} | asdict(self) | {"mean": mean}
 

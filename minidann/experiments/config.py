@@ -73,7 +73,7 @@ class ImageSettings(Settings):
     Attributes
     ----------
     recipe : str
-        A key of :data:`minidann.experiments.recipes.RECIPES`.
+        A key of ``minidann.experiments.recipes.RECIPES``.
     limit : int, optional
         Only the first training and test images of each set are used.
     data_dir : str, optional

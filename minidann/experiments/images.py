@@ -27,7 +27,6 @@ from minidann.nn.optimizers import WeightAverage
 from minidann.runtime.arrays import Array, to_host
 from minidann.runtime.device import resident, transfer_to
 from minidann.runtime.progress import progress_bar
-from minidann.runtime.threads import threads
 from minidann.train import fit
 
 MONITORED = 500  # test images of each domain, for the curves
@@ -59,18 +58,17 @@ def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) 
         return outcome
     tested = settings.tested if task.method == "source" else (task.target,)
     others = {name: load_pair(recipe, (task.source, name), settings)[1] for name in tested}
-    with threads():
-        if recipe.own_statistics and task.method == "dann":
-            adapt_batch_norm(dann, target, transfer)
-        save_model(dann, target, task, settings)
-        record = outcome.record | accuracies(dann, source, target, transfer)
-        record["confusion"] = {
-            name: confusion_matrix(dann, other, transfer).tolist() for name, other in others.items()
-        }
-        features = {
-            name: np.concatenate([embed(dann, domain, transfer) for domain in (source, other)])
-            for name, other in others.items()
-        }
+    if recipe.own_statistics and task.method == "dann":
+        adapt_batch_norm(dann, target, transfer)
+    save_model(dann, target, task, settings)
+    record = outcome.record | accuracies(dann, source, target, transfer)
+    record["confusion"] = {
+        name: confusion_matrix(dann, other, transfer).tolist() for name, other in others.items()
+    }
+    features = {
+        name: np.concatenate([embed(dann, domain, transfer) for domain in (source, other)])
+        for name, other in others.items()
+    }
     return Outcome(record, outcome.history, features)
 
 

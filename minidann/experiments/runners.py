@@ -8,8 +8,8 @@ A function (task, row) and its tasks have to be picklable; neither knows where i
     jobs = N        in N processes (joblib's loky), one BLAS thread each; they leave Ctrl-C to this
                     process and end soon after it
     cluster         on the workers of a Dask scheduler, which execute tasks in threads: no signal
-                    handlers there, and one BLAS thread a task; a task whose worker is lost is
-                    executed again on another one
+                    handlers there, and one core a task; a task whose worker is lost is executed
+                    again on another one
 """
 
 import os
@@ -18,13 +18,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from threading import Thread
 from typing import Any, TypeVar
 
 from minidann.experiments.config import Execution
 from minidann.runtime.errors import InputError
 from minidann.runtime.progress import progress_bar
+from minidann.runtime.threads import set_num_threads
 
 PATIENCE = 20  # seconds that the scheduler has to answer
 
@@ -129,16 +129,8 @@ def _on_cluster(
 
 def _on_worker(function: Callable[[T, None], R], task: T) -> tuple[T, R]:
     """A task in a thread of a worker of the cluster. Its progress goes to the worker's log."""
-    _keep_blas_to_one_thread()
+    set_num_threads(1)  # for good: the worker may have other tasks in other threads
     return task, function(task, None)
-
-
-@cache
-def _keep_blas_to_one_thread() -> None:
-    """Once in each worker's process and for good: what one task would restore, others rely on."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1, user_api="blas")
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from minidann.nn.schedules import learning_rate, reversal_strength
 from minidann.runtime.arrays import Array
 from minidann.runtime.device import transfer_to
 from minidann.runtime.state import State, check_state, part, with_prefix
-from minidann.runtime.threads import threads
 
 
 class TwoPasses(DANN):
@@ -32,7 +31,7 @@ class TwoPasses(DANN):
     def compute_gradients(
         self, x_source: Array, y_source: Array, x_target: Array, lam: float
     ) -> Losses:
-        """As :meth:`minidann.DANN.compute_gradients`; the features keep those of L_d alone."""
+        """As :meth:`minidann.dann.DANN.compute_gradients`; the features keep those of L_d alone."""
         # a reversal of strength 0: only the label's gradients reach the features
         label = super().compute_gradients(x_source, y_source, x_target, lam=0.0).label
         self.features.of_label = gradients(self.features)  # type: ignore[attr-defined]
@@ -122,10 +121,9 @@ def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) 
     dann, outcome = train_task(recipe, source, target, task, settings, row)
     if outcome.stopped:
         return outcome
-    with threads():
-        save_model(dann, target, task, settings)
-        record = outcome.record | accuracies(dann, source, target, transfer)
-        adapt_batch_norm(dann, target, transfer)
-        adapted = accuracies(dann, source, target, transfer)
+    save_model(dann, target, task, settings)
+    record = outcome.record | accuracies(dann, source, target, transfer)
+    adapt_batch_norm(dann, target, transfer)
+    adapted = accuracies(dann, source, target, transfer)
     record["target_class_own_statistics"] = adapted["target_class"]
     return Outcome(record, outcome.history)

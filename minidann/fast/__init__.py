@@ -1,4 +1,4 @@
-"""The fast twins of the classes of :mod:`minidann.nn`: the same results, sooner.
+"""The fast twins of the classes of ``minidann.nn``: the same results, sooner.
 
 They run by default; within ``minidann.plain()`` the lesson runs instead. A twin has the name of its
 class and those methods that are worth replacing, which take the layer as ``self``: see

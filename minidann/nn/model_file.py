@@ -1,6 +1,6 @@
 """A trained DANN in a file: its architecture, its arrays, and what prediction needs.
 
-The file is an .npz of plain arrays (see :mod:`minidann.runtime.npz`):
+The file is an .npz of plain arrays (see ``minidann.runtime.npz``):
 ``"architecture"`` is a text, the others are the ``state_dict`` of the DANN, such as
 ``"features.0.W"``. Nothing in it is unpickled or evaluated.
 """

@@ -252,5 +252,3 @@ if hasattr(os, "register_at_fork"):  # Windows cannot fork
         after_in_parent=blas.lock.release,
         after_in_child=_caller.after_fork_in_child,
     )
-
-threads = all_cores  # the name of before, until no one uses it any more

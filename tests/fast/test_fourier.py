@@ -96,13 +96,23 @@ def test_the_transform_is_numpys_and_its_adjoint_the_transposed(height, width, t
     x = rng.standard_normal((2, height, width, 3))
     placed = np.zeros((2, *size, 3))
     placed[:, top : top + height, left : left + width] = x
-    # numpy halves the spectrum along the last axis that it is given: here the vertical one
-    expected = np.fft.rfft2(placed, axes=(2, 1)).reshape(2, -1, 3)
+    down, along = F.frequencies.T
+    expected = np.fft.fft2(placed, axes=(1, 2))[:, down, along]
     np.testing.assert_allclose(
         F(x), np.concatenate([expected.real, expected.imag], axis=2), atol=1e-10
     )
     X = rng.standard_normal(F(x).shape)
     np.testing.assert_allclose((F(x) * X).sum(), (x * F.adjoint(X)).sum(), rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(1, 12), st.integers(1, 12))
+def test_of_each_two_conjugate_frequencies_one_is_kept(n_h, n_w):
+    F = fourier.Transform((n_h, n_w), (0, 0), (1, 1), np.float64)
+    kept = {(int(down), int(along)) for down, along in F.frequencies}
+    conjugate = {(down, along): (-down % n_h, -along % n_w) for down, along in kept}
+    assert len(kept) == len(F.frequencies)
+    assert kept | {*conjugate.values()} == {*np.ndindex(n_h, n_w)}
+    assert all(conjugate[pair] == pair for pair in kept & {*conjugate.values()})
 
 
 @given(st.integers(1, 9), st.integers(1, 9), seeds)
@@ -112,16 +122,42 @@ def test_the_scaled_adjoint_is_the_inverse(height, width, seed):
     np.testing.assert_allclose(F.adjoint(F(x) * F.scale[:, None]), x, atol=1e-12)
 
 
-@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), seeds)
-def test_fold_is_the_gradient_of_a_product_with_what_is_spread(n, f, c, m, seed):
-    """<dY, X spread(W)> = <W, fold(X, dY)>: the product is linear in W."""
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), seeds)
+def test_what_is_spread_is_the_complex_product_and_fold_its_adjoint(f, c, m, seed):
     rng = np.random.default_rng(seed)
-    scale, W = rng.random(f), rng.standard_normal((1, f, 2 * c * m))
-    X, dY = rng.standard_normal((n, f, 2 * c)), rng.standard_normal((n, f, 2 * m))
-    Y = np.einsum("nfc,fcm->nfm", X, fourier.spread(W, scale, c, m))
-    np.testing.assert_allclose(
-        (dY * Y).sum(), (W * fourier.fold(X, dY, scale)).sum(), rtol=1e-9, atol=1e-9
+    W, X = rng.standard_normal((f, 2, c, m)), rng.standard_normal((f, 5, 2 * c))
+    B, dB = fourier.spread(W), rng.standard_normal((f, 2 * c, 2 * m))
+    Y = (X[..., :c] + 1j * X[..., c:]) @ (W[:, 0] - 1j * W[:, 1])
+    np.testing.assert_allclose(X @ B, np.concatenate([Y.real, Y.imag], axis=2), atol=1e-12)
+    np.testing.assert_array_equal(
+        fourier.spread(W.swapaxes(2, 3), transposed=True), B.swapaxes(1, 2)
     )
+    np.testing.assert_allclose((dB * B).sum(), (fourier.fold(dB) * W).sum(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 5, 8])
+def test_a_large_batch_goes_through_in_several(monkeypatch, n):
+    options = {"in_channels": 2, "out_channels": 3, "kernel_size": (3, 2), "padding": 1}
+    monkeypatch.setattr(fourier, "pays", ALWAYS)
+    x = np.random.default_rng(0).standard_normal((n, 6, 5, 2))
+    at_once = results(make(options, 0), x, 1)
+    monkeypatch.setattr(fourier, "IMAGES", 3)
+    for in_several, expected in zip(results(make(options, 0), x, 1), at_once):
+        np.testing.assert_allclose(in_several, expected, rtol=1e-9, atol=1e-12)
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 7), st.integers(0, 7))
+def test_the_circle_holds_the_image_and_the_wider_border(n, kernel, before, after):
+    """However small: no window meets a pixel on its way round, and no two outputs coincide."""
+    if n + before + after < kernel:
+        return
+    (size, _), (out, _) = fourier.circle((n, 1), (kernel, 1), ((before, after), (0, 0)))
+    assert out == n + before + after - kernel + 1 <= size
+    image = {(before + i) % size for i in range(n)}
+    for u in range(out):
+        for i in range(kernel):
+            inside = before <= u + i < before + n
+            assert ((u + i) % size in image) == inside
 
 
 @pytest.mark.parametrize(

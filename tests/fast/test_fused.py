@@ -9,8 +9,8 @@ import pytest
 from strict_cupy import meter
 
 from minidann import fast, nn
-from minidann.fast import flat, normalization, pooling
-from minidann.nn import BatchNorm, Dense, MaxPool2D, Sigmoid, activations, optimizers
+from minidann.fast import flat, normalization
+from minidann.nn import BatchNorm, Dense, Sigmoid, activations, optimizers
 from minidann.nn.losses import binary_cross_entropy
 
 on_the_stand_in = pytest.mark.parametrize("place", ["stand-in"], indirect=True)
@@ -48,13 +48,10 @@ USES = {
     "BatchNorm": (
         back_and_forth(lambda: BatchNorm(3), (4, 3)),
         {
-            normalization.squared_difference,
-            normalization.normalize,
             normalization.scale_and_shift,
             normalization.input_gradient,
         },
     ),
-    "MaxPool2D": (back_and_forth(lambda: MaxPool2D(2), (1, 4, 4, 2)), {pooling.claim}),
     "Sigmoid": (back_and_forth(Sigmoid, (4, 3)), {activations.sigmoid}),
     "binary_cross_entropy": (cross_entropy, {activations.sigmoid}),
     "SGD": (

@@ -87,9 +87,11 @@ every_layer = pytest.mark.parametrize("name", LAYERS)
 
 def cut_small(monkeypatch):
     """Let the twins work on blocks of a single image or row, or of a few numbers."""
-    for module in (windowed, pooling, normalization):
+    for module in (windowed, fourier, pooling, normalization):
         monkeypatch.setattr(module, "cache_blocks", lambda n, *_: slices(n, n))
     monkeypatch.setattr(products, "LARGE", 0)
+    monkeypatch.setattr(products, "SMALL", 50)
+    monkeypatch.setattr(normalization, "SMALL", 0)
     monkeypatch.setattr(flat, "BLOCK", 4)
     monkeypatch.setattr(flat, "FEW_BLOCKS", 2)
 
