@@ -83,6 +83,6 @@ def test_the_fingerprint_is_not_of_the_order(path):
     ids=["objects", "bytes", "complex", "records"],
 )
 def test_what_is_neither_number_nor_text_is_not_written(tmp_path, array):
-    with pytest.raises(ValueError, match="x is an array of .*, which is neither number nor text"):
+    with pytest.raises(ValueError, match=r"x is an array of .*, which is neither number nor text"):
         save_arrays(tmp_path / "arrays.npz", {"x": array})
     assert not list(tmp_path.iterdir())
