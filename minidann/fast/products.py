@@ -42,7 +42,7 @@ class Dense:
         return matmul(x, self.params["W"]) + self.params["b"]  # (N, D) @ (D, M)
 
     def backward(self: Any, dy: Array) -> Array:
-        Dense.parameter_gradients(self, dy)
+        self.parameter_gradients(dy)
         return times_transposed(dy, self.params["W"])  # (N, M) @ (M, D)
 
     def parameter_gradients(self: Any, dy: Array) -> None:

@@ -35,7 +35,6 @@ from strict_cupy.functions import (
     empty,
     full,
     lib,
-    ones,
     result_type,
     roll,
     stack,

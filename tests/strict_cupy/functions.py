@@ -36,11 +36,6 @@ def zeros(shape, dtype=float, order="C"):
 
 
 @offered
-def ones(shape, dtype=float, order="C"):
-    return result(np.ones(shape, dtype, order))
-
-
-@offered
 def full(shape, fill_value, dtype=None, order="C"):
     return result(np.full(shape, operand(fill_value), dtype, order))
 
