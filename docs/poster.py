@@ -53,7 +53,7 @@ from minidann.train import fit
 INK, PAPER, TURNED = "#1A1A1A", "#F4F4F1", TEN[8]  # TURNED: whatever the reversal has turned
 WIDTH, HEIGHT = 297 / 25.4, 420 / 25.4  # A3, in inches, as all lengths below
 LEFT, ARROW, FORMULA, CODE, RIGHT = 0.5, 1.72, 1.91, 4.5, WIDTH - 0.5  # where the columns begin
-ROW, GAP = 0.173, 0.075  # height of a row, distance of two groups
+ROW, GAP = 0.167, 0.068  # height of a row, distance of two groups
 CODE_SIZE, SMALL, TEXT = 8, 8.8, 10.4  # points
 BASE = 0.68 * ROW  # from the top of a row to its baseline
 COLUMNS = 99  # characters of code in a row
@@ -147,7 +147,7 @@ STEP = (
                 BACKWARD,
                 r"$\theta_d \leftarrow \theta_d - \mu\ \partial L_d/\partial\theta_d$"
                 r"      weight 1, not $\lambda$",
-                (DANN._domain_loss, "return"),
+                (DANN._domain_loss, "df ="),
             ),
             pair(
                 BACKWARD,
@@ -776,7 +776,7 @@ def poster(steps=10_000):
         y = heading(page, y, n, title, note)
         for group in groups:
             y = draw_group(page, y, group)
-        y -= 0.22
+        y -= 0.2
     y = heading(
         page,
         y,

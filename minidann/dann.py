@@ -253,9 +253,8 @@ class DANN:
         return self.features.forward(x, train=True)
 
     def _label_loss(self, f, y):
-        loss, dlogits = softmax_cross_entropy(
-            self.label_head.forward(f, train=True), y, self.reduction
-        )
+        logits = self.label_head.forward(f, train=True)
+        loss, dlogits = softmax_cross_entropy(logits, y, self.reduction)
         return loss, self.label_head.backward(dlogits)
 
     def _domain_loss(self, f, n_source, lam):
@@ -267,9 +266,8 @@ class DANN:
         logits = self._reversed_domain_head.forward(f, train=True)
         cross_entropy = binary_cross_entropy if logits.shape[1] == 1 else softmax_cross_entropy
         loss, dlogits = cross_entropy(logits, d, self.reduction)
-        return self.domain_weight * loss, self._reversed_domain_head.backward(
-            self.domain_weight * dlogits
-        )
+        df = self._reversed_domain_head.backward(self.domain_weight * dlogits)
+        return self.domain_weight * loss, df
 
     @on_all_cores
     def predict(self, x: Array, batch_size: int = 500) -> Array:

@@ -116,10 +116,8 @@ def binary_cross_entropy(
         raise ValueError(f"there are {logits.size} logits but {targets.size} targets")
     xp = array_module(logits)
     targets = targets.reshape(logits.shape).astype(logits.dtype)
-    loss = (
-        xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-xp.abs(logits)))
-    ).sum()
-    return _reduce(loss, sigmoid(logits) - targets, reduction)
+    loss = xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-abs(logits)))
+    return _reduce(loss.sum(), sigmoid(logits) - targets, reduction)
 
 
 def class_balance(logits: Array) -> tuple[Array, Array]:

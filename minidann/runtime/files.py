@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from minidann.runtime.errors import InputError
 
@@ -18,7 +19,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # threads and machines that share the folder may write the same file at the same time
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{token_hex(4)}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

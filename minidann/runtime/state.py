@@ -109,7 +109,7 @@ def set_generator_state(rng: np.random.Generator, text: np.ndarray) -> None:
         state = from_text(text)
         kind(0).state = state  # refuses what is not a state
         rng.bit_generator.state = state
-    except (ValueError, TypeError, KeyError, OverflowError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError, AttributeError) as error:
         raise ValueError(f"{str(text)[:40]!r} is not the state of a {kind.__name__}") from error
 
 

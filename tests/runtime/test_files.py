@@ -47,3 +47,12 @@ def test_writable_makes_the_folder_and_leaves_no_trace(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="--out"):
         writable(tmp_path / "file")
+
+
+def test_two_who_write_one_file_at_once_do_not_share_a_temporary_one(tmp_path):
+    """Threads have one process number, and so may processes on two machines of a cluster."""
+    path = tmp_path / "results.json"
+    with replacing(path) as first, replacing(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first" and list(tmp_path.iterdir()) == [path]

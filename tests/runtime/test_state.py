@@ -276,3 +276,14 @@ def test_loading_keeps_the_arrays_that_an_optimizer_holds_views_of():
         leaf.grads = {name: np.ones_like(array) for name, array in leaf.params.items()}
     optimizer.step()
     np.testing.assert_array_equal(dann.label_head.params["0.W"], expected)
+
+
+@pytest.mark.parametrize("kind, name", [("MT19937", "key"), ("Philox", "counter")])
+def test_a_state_that_is_half_right_leaves_the_generator_as_it_is(kind, name):
+    """NumPy would take the first numbers over before it misses the others."""
+    one, other = generator(kind, 1), generator(kind, 1)
+    state = from_text(generator_state(generator(kind, 2)))
+    state["state"][name].pop()
+    with pytest.raises(ValueError, match=f"is not the state of a {kind}"):
+        set_generator_state(one, as_text(state))
+    assert draw(one) == draw(other)
