@@ -44,7 +44,6 @@ from strict_cupy.functions import (
 )
 from strict_cupy.fusing import fuse
 from strict_cupy.ufuncs import (
-    abs,
     absolute,
     add,
     bitwise_and,

@@ -40,7 +40,6 @@ def ufunc(name):
 add, subtract = ufunc("add"), ufunc("subtract")
 multiply, divide, power = ufunc("multiply"), ufunc("divide"), ufunc("power")
 negative, absolute = ufunc("negative"), ufunc("absolute")
-abs = absolute
 exp, log, log1p = ufunc("exp"), ufunc("log"), ufunc("log1p")
 tanh, sqrt = ufunc("tanh"), ufunc("sqrt")
 maximum, minimum = ufunc("maximum"), ufunc("minimum")
