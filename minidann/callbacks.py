@@ -1,4 +1,4 @@
-"""Callbacks: what happens during training besides training.
+"""Callbacks: what happens during training besides training, and what they see of it.
 
 :func:`minidann.train.fit` tells each callback when training begins, when a step has been taken and
 when training ends, in the order in which they are given. That order matters: first
@@ -10,23 +10,40 @@ both, last :class:`ProgressBar`.
 import csv
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from minidann.dann import DANN
-from minidann.nn.optimizers import WeightAverage
+from minidann.dann import DANN, Losses
+from minidann.nn.optimizers import Optimizer, WeightAverage
 from minidann.runtime.arrays import to_host
 from minidann.runtime.errors import InputError, TrainingError
 from minidann.runtime.files import replacing
 from minidann.runtime.progress import progress_bar
-from minidann.runtime.state import State, as_text, check_state, from_text
+from minidann.runtime.state import (
+    State,
+    as_text,
+    check_state,
+    from_text,
+    part,
+    with_prefix,
+)
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from minidann.train import Training
+
+class BatchStream(Protocol):
+    """What :func:`minidann.train.fit` needs of :class:`minidann.data.Batches`."""
+
+    arrays: tuple
+
+    def __next__(self) -> tuple: ...
+    def at(self, rows: Any) -> tuple: ...
+    def state_dict(self) -> State: ...
+    def load_state_dict(self, state: State) -> None: ...
 
 
 class Callback:
@@ -45,6 +62,86 @@ class Callback:
 
     def end(self, training: "Training") -> None:
         """Training has ended, after the last step or by an exception."""
+
+
+@dataclass(eq=False)
+class Training:
+    """What changes while a network is trained.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken, of ``steps``.
+    p, lam : float
+        Progress and strength of the reversal of the last step.
+    losses : Losses
+        Of the last step, on the device.
+    """
+
+    dann: DANN
+    optimizer: Optimizer
+    source: BatchStream
+    target: BatchStream | None
+    steps: int
+    callbacks: tuple[Callback, ...] = ()
+    step: int = 0
+    p: float = 0.0
+    lam: float = 0.0
+    losses: Losses = field(default_factory=Losses)
+
+    def __post_init__(self) -> None:
+        if not any(isinstance(callback, History) for callback in self.callbacks):
+            self.callbacks = (History(), *self.callbacks)
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's, of the last step."""
+        return self.optimizer.learning_rate
+
+    @property
+    def history(self) -> "History":
+        """The rows that were recorded."""
+        return next(callback for callback in self.callbacks if isinstance(callback, History))
+
+    def state_dict(self) -> State:
+        """All that the next step depends on; see ``minidann.runtime.state``."""
+        state = {"step": np.array(self.step)}
+        for name, thing in self._parts().items():
+            state |= with_prefix(name, thing.state_dict())
+        return state
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of ``state_dict``; nothing is changed if the state does not fit.
+
+        Raises
+        ------
+        ValueError
+            If the state is not that of such a training.
+        """
+        before = self.state_dict()
+        check_state(state, before)
+        if not 0 <= state["step"] <= self.steps:
+            raise ValueError(f"step is {state['step']}; it must be from 0 to {self.steps}")
+        try:
+            self._load(state)
+        except ValueError:
+            self._load(before)
+            raise
+
+    def _load(self, state: State) -> None:
+        for name, thing in self._parts().items():
+            try:
+                thing.load_state_dict(part(state, name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        self.step = int(state["step"])
+
+    def _parts(self) -> dict[str, Any]:
+        """Whatever has a state, by the name that it is saved under."""
+        parts = {"dann": self.dann, "optimizer": self.optimizer, "source": self.source}
+        if self.target is not None:
+            parts["target"] = self.target
+        return parts | {one.name: one for one in self.callbacks if one.name}
 
 
 class History(Callback, list):
@@ -90,10 +187,10 @@ class History(Callback, list):
         self._label_sum = self._domain_sum = 0.0  # over the steps since the last row
         self._count = 0
 
-    def begin(self, training: "Training") -> None:
+    def begin(self, training: Training) -> None:
         self._restart()
 
-    def after_step(self, training: "Training") -> None:
+    def after_step(self, training: Training) -> None:
         label_loss, domain_loss = training.losses
         self._label_sum += label_loss
         self._domain_sum += domain_loss
@@ -101,7 +198,7 @@ class History(Callback, list):
         if training.step % self.every == 0 or training.step == training.steps:
             self._record(training)
 
-    def _record(self, training: "Training") -> None:
+    def _record(self, training: Training) -> None:
         label_loss, domain_loss = (total / self._count for total in self._sums())
         check_finite(training, label_loss, domain_loss)
         row = {
@@ -173,7 +270,7 @@ class AverageWeights(Callback):
     def __init__(self, average: WeightAverage):
         self.average = average
 
-    def after_step(self, training: "Training") -> None:
+    def after_step(self, training: Training) -> None:
         if 2 * training.step > training.steps:
             self.average.update()
         if training.step == training.steps:
@@ -202,19 +299,19 @@ class ProgressBar(Callback):
         self.bar: Any = bar
         self._own = bar is None
 
-    def begin(self, training: "Training") -> None:
+    def begin(self, training: Training) -> None:
         if self._own:
             self.bar = progress_bar(training.steps)
         self._history, self._rows = training.history, len(training.history)
         self.bar.update(training.step)  # those of an earlier process
 
-    def after_step(self, training: "Training") -> None:
+    def after_step(self, training: Training) -> None:
         self.bar.update()
         if len(self._history) > self._rows:
             self._rows = len(self._history)
             self.bar.set_postfix(short(self._history[-1]), refresh=False)
 
-    def end(self, training: "Training") -> None:
+    def end(self, training: Training) -> None:
         if self._own and self.bar is not None:
             self.bar.close()
 
@@ -231,7 +328,7 @@ def short(row: dict[str, Any]) -> dict[str, str]:
     return {shown: f"{row[name]:.3f}" for name, shown in names.items() if row.get(name)}
 
 
-def check_finite(training: "Training", label_loss: float, domain_loss: float) -> None:
+def check_finite(training: Training, label_loss: float, domain_loss: float) -> None:
     """Raise a TrainingError unless both losses and all weights are finite numbers."""
     if math.isfinite(label_loss + domain_loss) and finite_weights(training.dann):
         return

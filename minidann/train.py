@@ -10,30 +10,16 @@ Whatever else happens during training is a callback: see :mod:`minidann.callback
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
 
-from minidann.callbacks import Callback, History
-from minidann.dann import DANN, Losses
+from minidann.callbacks import BatchStream, Callback, Training
+from minidann.dann import DANN
 from minidann.nn.optimizers import Optimizer
 from minidann.runtime.errors import InputError
-from minidann.runtime.state import State, check_state, part, with_prefix
 from minidann.runtime.threads import all_cores
 
 Schedule = Callable[[float], float]  # of the progress p, 0 <= p < 1
-
-
-class BatchStream(Protocol):
-    """What :func:`fit` needs of :class:`minidann.data.Batches`."""
-
-    arrays: tuple
-
-    def __next__(self) -> tuple: ...
-    def at(self, rows: Any) -> tuple: ...
-    def state_dict(self) -> State: ...
-    def load_state_dict(self, state: State) -> None: ...
 
 
 def fit(
@@ -130,86 +116,6 @@ OBJECTIVES = {"dann": dann_gradients, "label": label_gradients, "domain": domain
 def no_reversal(p):
     """lam of the objective ``"label"``, which has no domain head."""
     return 0.0
-
-
-@dataclass(eq=False)
-class Training:
-    """What changes while a network is trained.
-
-    Attributes
-    ----------
-    step : int
-        Steps taken, of ``steps``.
-    p, lam : float
-        Progress and strength of the reversal of the last step.
-    losses : Losses
-        Of the last step, on the device.
-    """
-
-    dann: DANN
-    optimizer: Optimizer
-    source: BatchStream
-    target: BatchStream | None
-    steps: int
-    callbacks: tuple[Callback, ...] = ()
-    step: int = 0
-    p: float = 0.0
-    lam: float = 0.0
-    losses: Losses = field(default_factory=Losses)
-
-    def __post_init__(self) -> None:
-        if not any(isinstance(callback, History) for callback in self.callbacks):
-            self.callbacks = (History(), *self.callbacks)
-
-    @property
-    def learning_rate(self) -> float:
-        """The optimizer's, of the last step."""
-        return self.optimizer.learning_rate
-
-    @property
-    def history(self) -> "History":
-        """The rows that were recorded."""
-        return next(callback for callback in self.callbacks if isinstance(callback, History))
-
-    def state_dict(self) -> State:
-        """All that the next step depends on; see ``minidann.runtime.state``."""
-        state = {"step": np.array(self.step)}
-        for name, thing in self._parts().items():
-            state |= with_prefix(name, thing.state_dict())
-        return state
-
-    def load_state_dict(self, state: State) -> None:
-        """The inverse of ``state_dict``; nothing is changed if the state does not fit.
-
-        Raises
-        ------
-        ValueError
-            If the state is not that of such a training.
-        """
-        before = self.state_dict()
-        check_state(state, before)
-        if not 0 <= state["step"] <= self.steps:
-            raise ValueError(f"step is {state['step']}; it must be from 0 to {self.steps}")
-        try:
-            self._load(state)
-        except ValueError:
-            self._load(before)
-            raise
-
-    def _load(self, state):
-        for name, thing in self._parts().items():
-            try:
-                thing.load_state_dict(part(state, name))
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
-        self.step = int(state["step"])
-
-    def _parts(self):
-        """Whatever has a state, by the name that it is saved under."""
-        parts = {"dann": self.dann, "optimizer": self.optimizer, "source": self.source}
-        if self.target is not None:
-            parts["target"] = self.target
-        return parts | {one.name: one for one in self.callbacks if one.name}
 
 
 @contextmanager

@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from minidann.callbacks import Callback, check_finite
+from minidann.callbacks import Callback, Training, check_finite
 from minidann.runtime.arrays import to_host
 from minidann.runtime.errors import InputError
 from minidann.runtime.npz import load_arrays, save_arrays
 from minidann.runtime.state import as_text, check_state, from_text
-from minidann.train import Training
 
 
 class Checkpoint(Callback):

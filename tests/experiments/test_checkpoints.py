@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidann import DANN, mnistm
-from minidann.callbacks import AverageWeights, Callback, History
+from minidann.callbacks import AverageWeights, Callback, History, Training
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments import checkpoints as checkpoint
 from minidann.experiments import images
@@ -33,7 +33,7 @@ from minidann.runtime.arrays import to_host
 from minidann.runtime.device import driver_version
 from minidann.runtime.errors import InputError, TrainingError
 from minidann.runtime.npz import FINGERPRINT, fingerprint
-from minidann.train import Training, fit
+from minidann.train import fit
 
 RUN = {"method": "dann", "seed": 3, "steps": 24, "lam": None}
 STEPS, EVERY = 24, 5  # rows after steps 5, 10, 15, 20, 24; the average begins after step 12
