@@ -52,7 +52,7 @@ def fit(
         ``"dann"``: L_y and the reversed L_d. ``"label"``: L_y alone, no adaptation. ``"domain"``:
         L_d alone.
     callbacks : sequence of Callback
-        Called in this order; see the top of this file. Without a :class:`History` among them, one
+        Called in this order; see the top of this file. Without a :class:`minidann.callbacks.History` among them, one
         is added, since it is the history that notices when training diverges.
 
     Returns
