@@ -52,8 +52,8 @@ def fit(
         ``"dann"``: L_y and the reversed L_d. ``"label"``: L_y alone, no adaptation. ``"domain"``:
         L_d alone.
     callbacks : sequence of Callback
-        Called in this order; see the top of this file. Without a :class:`minidann.callbacks.History` among them, one
-        is added, since it is the history that notices when training diverges.
+        Called in this order; see :mod:`minidann.callbacks`. Without a history among them, one is
+        added, since it is the history that notices when training diverges.
 
     Returns
     -------
