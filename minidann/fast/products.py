@@ -72,7 +72,7 @@ def matmul(a: Array, b: Array) -> Array:
 def times_transposed(dy: Array, W: Array) -> Array:
     """dy W^T, for a few rows dy and a large W as (W dy^T)^T."""
     n, d = len(dy), len(W)
-    if n > FEW_ROWS or d < n or dy.size * d < LARGE or array_module(dy) is not np:
+    if dy.size * d < LARGE or n > FEW_ROWS or d < n or array_module(dy) is not np:
         return matmul(dy, W.T)
     dx = np.empty((n, d), np.result_type(dy, W))
 

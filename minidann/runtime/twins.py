@@ -88,15 +88,24 @@ def _twin_for(cls: type, actual: type) -> type | None:
 
 
 # The wrappers spell their arguments out: with *args each call would take a third longer, and
-# Blobs' whole step is a few dozen calls of a microsecond or two.
+# Blobs' whole step is a few dozen calls of a microsecond or two. For the same reason a wrapper
+# keeps what it found for each class.
 
 
 def _choosing_forward(cls: type, method: Callable) -> Callable:
+    found: dict[type, tuple[type | None, Callable]] = {}  # of each subclass: twin, its forward
+
     @wraps(method)
     def forward(self, x, train=False):
-        self._twin = None if _plain.get() else _twin_for(cls, self.__class__)
-        # None has no such method, and then the lesson's is called
-        return getattr(self._twin, "forward", method)(self, x, train)
+        if _plain.get():
+            self._twin = None
+            return method(self, x, train)
+        actual = self.__class__
+        if actual not in found:
+            twin = _twin_for(cls, actual)
+            found[actual] = twin, getattr(twin, "forward", method)
+        self._twin, call = found[actual]
+        return call(self, x, train)
 
     return forward
 
