@@ -157,6 +157,9 @@ class Flat:
     def _step_part(self, start, g, update, scalars):
         """One step of theta[start : start + len(g)], block by block."""
         size = BLOCK if array_module(g) is np else max(1, len(g))
+        if len(self._theta) == len(g) <= size and self._decay is None:
+            update(self._theta, *self._memory, g, *scalars)  # a small network: no parts to cut
+            return
 
         def step_block(at):
             part = g[at : at + size]
