@@ -359,13 +359,13 @@ for (name, method), dann in danns.items():
     said = f"{own[key]:.3f}" if method == "dann" else "-"
     row = f"{name + ', ' + TITLES[method]:<22}{said:>10}{fresh:>12.3f}"
     print(f"{row}{distances[key]:>7.2f}{accuracies[key]:>17.3f}")
-assert all(abs(own[name, "dann"] - 0.5) < 0.2 for name in pairs)
+assert abs(np.mean([own[name, "dann"] for name in pairs]) - 0.5) < 0.1
 assert min(distances.values()) > 1.8
 
 # %%
-# The own heads are not far from one half: between .4 and .65, from one run to the next. A fresh
-# classifier, a *weaker* one at that, for it is linear, tells the domains apart nearly without a
-# mistake. How can both be true?
+# The own heads are near one half: .53 on average, and with the seeds 0 to 7 between .45 and .59. A
+# fresh classifier, a *weaker* one at that, for it is linear, tells the domains apart nearly without
+# a mistake. How can both be true?
 #
 # The features were trained against *that one head*, step after step: whatever it looked at was
 # taken away from it. It is the one classifier in the world that these features are made to fool. A
