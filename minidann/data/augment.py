@@ -112,6 +112,41 @@ def cutout(x: Array, rng: np.random.Generator, *, side: float = 0.5, fill: float
     return array_module(x).where(covered, x.dtype.type(fill), x)
 
 
+def random_colours(x: Array, rng: np.random.Generator) -> Array:
+    """Give each image's ink and paper colours of their own, so that no colour means anything.
+
+        y[n](p)_c = a[n]_c + (b[n]_c - a[n]_c) x[n](p)_c / 255
+
+        p          a pixel
+        a[n], b[n] two colours, uniform on 0..255 in each channel c: what was black and white
+
+    Half of each channel's images are turned into their negatives by it. It is made for images whose
+    grey levels are all there is to see, such as MNIST's. It takes nothing from another domain: the
+    colours are uniform.
+
+    Parameters
+    ----------
+    x : array (N, H, W, C)
+        0..255.
+    rng : numpy.random.Generator
+        Draws a and b in main memory.
+
+    Returns
+    -------
+    float32 array (N, H, W, C)
+
+    Notes
+    -----
+    A form of domain randomization (Tobin et al., *Domain randomization for transferring deep neural
+    networks from simulation to the real world*, 2017).
+    """
+    a, b = (
+        to_device_of(x, rng.uniform(0, 255, (len(x), 1, 1, x.shape[3])).astype(np.float32))
+        for _ in range(2)
+    )
+    return between(a, b, x / np.float32(255))
+
+
 def middle(length: int) -> np.float32:
     """The coordinate of the middle of a line of pixels."""
     return np.float32((length - 1) / 2)

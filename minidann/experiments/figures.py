@@ -55,7 +55,8 @@ def pair_figures(
 
     recipe = RECIPES[settings.recipe]
     digits = [load_digits(name, recipe, settings) for name in (source, target)]
-    yield "data", plots.image_grid(dict(zip(("source", "target"), digits)), augment=recipe.augment)
+    changes = {"source": recipe.of_source(), "target": recipe.augment}
+    yield "data", plots.image_grid(dict(zip(changes, digits)), augment=changes)
     of_this = [outcome for task, outcome in outcomes.items() if task.pair == (source, target)]
     if rows := [row for outcome in of_this for row in outcome.history]:
         yield "curves", plots.curves(rows)

@@ -161,7 +161,8 @@ def train_recipe(
     def batches(
         domain: Domain, *arrays: Array, weak_augment: Augmentation | None = None
     ) -> Batches:
-        prepare = augmenting(recipe, domain, transfer, rng, weak_augment)
+        changes = recipe.of_source() if domain is source else recipe.augment
+        prepare = augmenting(changes, domain, transfer, rng, weak_augment)
         return Batches(*arrays, size=recipe.batch_size, rng=rng, transfer=transfer, prepare=prepare)
 
     some_source, some_target = (
@@ -189,7 +190,7 @@ def train_recipe(
 
 
 def augmenting(
-    recipe: Recipe,
+    augment: Augmentation | None,
     domain: Domain,
     transfer: Transfer,
     rng: np.random.Generator,
@@ -197,12 +198,12 @@ def augmenting(
 ) -> Callable[[np.ndarray], Any]:
     """The function that makes a batch's network input: images of a domain, changed at random.
 
-    With ``weak_augment`` it makes a pair: the images changed by that, and changed by the recipe.
+    With ``weak_augment`` it makes a pair: the images changed by that, and by ``augment``.
     """
     prepare = preparation(domain.mean, transfer)
 
     def images(x: np.ndarray) -> Any:
-        strong = prepare(recipe.augment(x, rng) if recipe.augment else x)
+        strong = prepare(augment(x, rng) if augment else x)
         return (prepare(weak_augment(x, rng)), strong) if weak_augment else strong
 
     return images

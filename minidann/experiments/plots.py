@@ -5,6 +5,7 @@ in shape as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,25 +35,28 @@ TEN = (
 
 
 def image_grid(
-    domains: Mapping[str, Digits], columns: int = 8, augment: Callable | None = None
+    domains: Mapping[str, Digits],
+    columns: int = 8,
+    augment: Mapping[str, Callable | None] = MappingProxyType({}),
 ) -> Figure:
     """Two rows of training images for each domain.
 
-    With ``augment``, a function (images, rng) -> images, the second row has the images of the first
-    as training might see them.
+    For a domain with a function (images, rng) -> images in ``augment``, the second row has the
+    images of the first as training might see them.
     """
     figure = Figure(figsize=(columns, 2 * len(domains) + 0.6), layout="constrained")
     panels = figure.subfigures(len(domains), 1, squeeze=False)[:, 0]
     for panel, (name, digits) in zip(panels, domains.items()):
+        change = augment.get(name)
         panel.suptitle(
             f"{name}: {len(digits.x_train):,} training images"
-            + (", below as training might see them" if augment else ""),
+            + (", below as training might see them" if change else ""),
             fontsize=11,
         )
         x, y = digits.x_train[: 2 * columns], digits.y_train[: 2 * columns]
         x = x.reshape(*x.shape[:3], -1)  # (16, H, W, 1 or 3)
-        if augment:
-            changed = augment(x[:columns], np.random.default_rng(0)).astype(np.uint8)
+        if change:
+            changed = change(x[:columns], np.random.default_rng(0)).astype(np.uint8)
             x, y = np.concatenate([x[:columns], changed]), np.tile(y[:columns], 2)
         for axis, image, label in zip(panel.subplots(2, columns).flat, x, y):
             axis.imshow(image, cmap="gray", vmin=0, vmax=255)

@@ -9,7 +9,9 @@ p goes from 0 at the first step to 1 at the last.
     mu(p)     = base / (1 + alpha p)^beta           the learning rate; in the paper
                                                     mu_0 = .01, alpha = 10, beta = .75
 
-    cosine(p) = base (1 + cos(pi p)) / 2            the learning rate, down to 0
+    cosine(p) = base (1 + cos(pi q)) / 2            the learning rate, down to 0;
+                                                    q from 0 at p = start to 1 at p = 1:
+                                                    the rate is constant until start
 
 Source: Ganin et al., JMLR 17(59), 2016, section 5.2.2; cosine: Loshchilov & Hutter,
 SGDR (2017). All are plain Python floats, so that they never widen a float32 array.
@@ -30,6 +32,7 @@ def learning_rate(
     return base / (1 + alpha * p) ** beta
 
 
-def cosine(p: float, base: float) -> float:
-    """Cosine annealing from ``base`` at p = 0 to 0 at p = 1."""
-    return base * (1 + math.cos(math.pi * p)) / 2
+def cosine(p: float, base: float, start: float = 0.0) -> float:
+    """Cosine annealing, ``base`` until p = start < 1, then down to 0 at p = 1."""
+    q = max(0.0, p - start) / (1 - start)
+    return base * (1 + math.cos(math.pi * q)) / 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from minidann.data import augment, cutout, random_warp
+from minidann.data import augment, cutout, random_colours, random_warp
 from minidann.runtime.arrays import to_host
 
 ON_HOST = np.asarray
@@ -160,3 +160,28 @@ def test_one_seed_covers_alike_and_nothing_is_changed_in_place(place):
     )
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other) and np.array_equal(x, before)
+
+
+def test_ink_and_paper_get_any_colours_and_what_lies_between_lies_between():
+    x = np.zeros((4000, 1, 3, 3), np.uint8)
+    x[:, 0, 1], x[:, 0, 2] = 255, 51
+    paper, ink, between = random_colours(x, np.random.default_rng(0))[:, 0].transpose(1, 0, 2)
+    np.testing.assert_allclose(between, 0.8 * paper + 0.2 * ink, atol=1e-3)
+    for colour in (paper, ink):  # (4000, 3), uniform in each channel
+        np.testing.assert_allclose(
+            np.quantile(colour, [0.1, 0.5, 0.9], axis=0).T / 255, 3 * [[0.1, 0.5, 0.9]], atol=0.03
+        )
+    everything = np.corrcoef(np.hstack([paper, ink]).T)
+    assert abs(everything - np.eye(6)).max() < 0.06  # no channel follows another
+
+
+def test_one_seed_colours_alike_and_nothing_is_changed_in_place(place):
+    x = np.random.default_rng(1).integers(0, 256, (8, 6, 6, 3), np.uint8)
+    before = x.copy()
+    one, same, other = (
+        to_host(random_colours(where(x), np.random.default_rng(seed)))
+        for where, seed in ((ON_HOST, 0), (place, 0), (ON_HOST, 1))
+    )
+    np.testing.assert_array_equal(one, same)
+    assert one.dtype == np.float32 and np.array_equal(x, before)
+    assert not np.array_equal(one, other)

@@ -37,12 +37,14 @@ def outcome(task, *targets):
     return Outcome(record, [task.record() | {"step": 1}], features)
 
 
-@pytest.mark.parametrize("recipe", ["best", "light"])
+@pytest.mark.parametrize("recipe", ["tf-dann", "best", "light"])
 def test_the_figure_of_the_data_shows_what_the_recipe_does_to_the_images(recipe, settings, drawn):
     settings = replace(settings, recipe=recipe)
     assert [name for name, _ in pair_figures({}, *PAIR, settings)] == ["data"]
     digits, augment = drawn["image_grid"]
-    assert list(digits) == ["source", "target"] and augment is RECIPES[recipe].augment
+    assert list(digits) == list(augment) == ["source", "target"]
+    assert augment["target"] is RECIPES[recipe].augment
+    assert (augment["source"] is None) == (recipe == "tf-dann")
 
 
 def test_curves_are_of_all_runs_of_the_pair_and_the_rest_of_the_first_seed(settings, drawn):

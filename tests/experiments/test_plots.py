@@ -50,9 +50,11 @@ def test_the_grid_shows_the_first_sixteen_images_with_their_labels():
 
 def test_the_grid_shows_bent_images_under_their_own():
     x, y = np.arange(20 * 12, dtype=np.uint8).reshape(20, 2, 2, 3), np.arange(20) % 10
-    axes = plots.image_grid({"source": Digits(x, y, x, y)}, augment=lambda x, rng: 255.0 - x).axes
-    assert [axis.get_title() for axis in axes] == 2 * [str(label) for label in y[:8]]
-    for image, axis in zip([*x[:8], *255 - x[:8]], axes, strict=True):
+    digits = Digits(x, y, x, y)
+    augment = {"source": lambda x, rng: 255.0 - x, "target": None}
+    axes = plots.image_grid({"source": digits, "target": digits}, augment=augment).axes
+    assert [axis.get_title() for axis in axes[:16]] == 2 * [str(label) for label in y[:8]]
+    for image, axis in zip([*x[:8], *255 - x[:8], *x[:16]], axes, strict=True):
         np.testing.assert_array_equal(axis.images[0].get_array(), image)
 
 

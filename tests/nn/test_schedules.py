@@ -36,6 +36,13 @@ def test_cosine(p, mu):
     assert cosine(p, 2) == pytest.approx(mu, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    "p, mu", [(0, 2.0), (0.6, 2.0), (0.8, 1.0), (0.9, 1 - math.sqrt(0.5)), (1, 0.0)]
+)
+def test_a_late_cosine_is_constant_until_it_begins(p, mu):
+    assert cosine(p, 2, start=0.6) == pytest.approx(mu, abs=1e-12)
+
+
 @pytest.mark.parametrize("schedule", [reversal_strength, learning_rate, lambda p: cosine(p, 1)])
 @pytest.mark.parametrize("p", [0, 1])
 def test_an_integer_progress_is_a_number_like_any_other(schedule, p):
