@@ -26,7 +26,6 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import turns
 from minidann.data import Batches, as_pair, load_backgrounds, load_mnist, mnistm_pair
-from minidann.data.mnist_m import plain
 from minidann.data.pairs import Domain
 from minidann.data.preprocessing import preparation
 from minidann.experiments.recipes import RECIPES, Recipe
@@ -51,10 +50,8 @@ def load(recipe: Recipe, data: str) -> tuple[Domain, Domain]:
     if data == "random":
         rng = np.random.default_rng(0)
         return random_domain(recipe, rng), random_domain(recipe, rng)
-    mnist = load_mnist()
-    _, mnist_m = mnistm_pair(mnist, load_backgrounds(), binarize=recipe.binarize)
-    source = plain(mnist, recipe.binarize)
-    return as_pair(source, mnist_m, size=recipe.size, mean=recipe.mean)
+    pair = mnistm_pair(load_mnist(), load_backgrounds(), binarize=recipe.binarize)
+    return as_pair(*pair, size=recipe.size, mean=recipe.mean)
 
 
 class NumpyRun:

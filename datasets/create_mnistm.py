@@ -41,9 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the patches (default: %(default)s)"
     )
-    parser.add_argument(
-        "--grey", action="store_true", help="blend the digits' own greys instead of binarising them"
-    )
     args = parser.parse_args(argv)
     if args.out.suffix != ".npz":
         parser.error(f"--out is {args.out}; its name must end in .npz")
@@ -55,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         backgrounds = load_backgrounds(args.data_dir)
         bar.update()
         bar.set_description("blending")
-        _, mnistm = mnistm_pair(mnist, backgrounds, seed=args.seed, binarize=not args.grey)
+        _, mnistm = mnistm_pair(mnist, backgrounds, seed=args.seed)
         bar.update()
         bar.set_description("writing")
         with replacing(args.out) as temporary:

@@ -36,7 +36,8 @@ from minidann.experiments.runs import Experiment, begin, conduct
 from minidann.experiments.tables import matrix_table, pair_table
 from minidann.runtime.command import clear_errors
 
-NAMES = ("mnist", "mnistm", "svhn", "synth", "usps")
+MATRIX = ("mnist", "mnistm", "svhn", "synth", "usps")
+NAMES = (*MATRIX, "mnistm-release")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -46,7 +47,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
         description="Train on one set of digits, test on another: without adaptation, with DANN, "
         "and (the ceiling) on the other's own labels.",
-        epilog="mnist, mnistm (made of MNIST and BSDS500), svhn and usps are files, found as "
+        epilog="mnist, mnistm (made of MNIST and BSDS500), mnistm-release (MNIST-M as its authors "
+        "published it, the middle 28x28 pixels), svhn and usps are files, found as "
         "python -m minidann.data says; synth is drawn here. One DANN run of the recipe light takes "
         "some four minutes on one core, of pseudo twelve; of svhn, some hours on two cores: rather "
         "for a GPU. model.npz (SOURCE-TARGET-model.npz if there are several pairs) is the network "
@@ -64,8 +66,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--matrix",
         action="store_true",
-        help="all pairs of the sets that are here, source only and DANN, as a table of sources "
-        "and targets",
+        help=f"all pairs of {', '.join(MATRIX)}, as far as they are here, source only and DANN, "
+        "as a table of sources and targets",
     )
     parser.add_argument(
         "--recipe",
@@ -95,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = ImageSettings.from_options(options)
     begin(settings, execution(options))
     if options.matrix:
-        sources = targets = available(NAMES, settings)
+        sources = targets = available(MATRIX, settings)
     else:
         sources, targets = options.source, options.target
         load_sets((*sources, *targets), settings)

@@ -3,6 +3,7 @@
     python -m minidann.mnistm                                source only, DANN, trained on target
     python -m minidann.mnistm --recipe best --method dann    the best accuracy
     python -m minidann.mnistm --steps 50 --limit 2000        a quick look
+    python -m minidann.mnistm --data release                 on the authors' own MNIST-M
     python -m minidann.mnistm --data digits                  with no files, on scikit-learn's digits
 
 Recipes: ``tf-dann``, that project's; ``paper``, the paper's as far as it is written; ``best``,
@@ -32,7 +33,11 @@ from minidann.experiments.runs import Experiment, begin, conduct
 from minidann.experiments.tables import pair_table
 from minidann.runtime.command import clear_errors
 
-PAIRS = {"mnistm": ("mnist", "mnistm"), "digits": ("digits", "digits-m")}
+PAIRS = {
+    "mnistm": ("mnist", "mnistm"),
+    "release": ("mnist", "mnistm-release"),
+    "digits": ("digits", "digits-m"),
+}
 STEPS_ON_DIGITS = 1500
 
 
@@ -60,7 +65,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--data",
         choices=tuple(PAIRS),
         default="mnistm",
-        help="MNIST and MNIST-M, or scikit-learn's own digits and photographs, which need no files "
+        help="MNIST and, as the target, mnistm: MNIST-M, made here of MNIST and BSDS500; or "
+        "release: MNIST-M as its authors published it, mnist_m/ of a data folder, the middle 28x28 "
+        "pixels; or digits: scikit-learn's own digits and photographs instead, which need no files "
         f"and are trained on for {STEPS_ON_DIGITS:,} steps (default: %(default)s)",
     )
     add_image_options(parser, out="runs/mnistm")

@@ -128,7 +128,7 @@ def write_idx(path, array):
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
-    """Small MNIST, BSDS500, USPS and SVHN in their real formats.
+    """Small MNIST, BSDS500, USPS, SVHN and the release of MNIST-M in their real formats.
 
     96 + 48 digits each of random pixels, 200 tiny photographs.
     """
@@ -153,6 +153,15 @@ def small_data(tmp_path_factory):
                 "X": rng.integers(0, 256, (32, 32, 3, n), np.uint8),
                 "y": np.where(y, y, 10)[:, None].astype(np.uint8),
             },
+        )
+        images = folder / f"mnist_m/mnist_m_{other}"
+        images.mkdir(parents=True)
+        names = [f"{i:08}.png" for i in range(n)]
+        for name in names:
+            pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(images / name)
+        (folder / f"mnist_m/mnist_m_{other}_labels.txt").write_text(
+            "".join(f"{name} {label}\n" for name, label in zip(names, y))
         )
     with tarfile.open(folder / "bsds500/BSR_bsds500.tgz", "w:gz") as archive:
         for i in range(TRAIN_PHOTOGRAPHS):

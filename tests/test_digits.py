@@ -73,6 +73,17 @@ def test_a_pair_has_its_three_methods_and_its_figures(small_data, tmp_path):
             )
 
 
+def test_the_authors_mnistm_is_source_and_target(small_data, tmp_path):
+    options = ("--source", "mnistm-release", "mnist", "--target", "mnistm-release", "mnist")
+    options += ("--steps", 1, "--batch-size", 4, "--limit", 16, "--method", "dann")
+    result = program(*options, "--out", tmp_path, MINIDANN_DATA=str(small_data))
+    assert result.returncode == 0, result.stderr
+    assert {(run["source"], run["target"]) for run in records(tmp_path)} == {
+        ("mnist", "mnistm-release"),
+        ("mnistm-release", "mnist"),
+    }
+
+
 def test_the_matrix_goes_without_what_is_not_there(small_data, tmp_path):
     (tmp_path / "data").mkdir()
     for name in ("mnist", "usps"):
@@ -92,6 +103,7 @@ def test_the_matrix_goes_without_what_is_not_there(small_data, tmp_path):
     )
     result = program(*options, MINIDANN_DATA=str(tmp_path / "data"), HOME=str(tmp_path))
     assert result.returncode == 0, result.stderr
+    assert "release" not in result.stderr
     assert "Without svhn:" in result.stderr and "Without mnistm:" in result.stderr
     assert result.stdout.splitlines()[1].split() == ["trained", "on", "mnist", "synth", "usps"]
     assert list((tmp_path / "out").glob("*.png"))

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from minidann import mnistm
+from minidann.data import load_backgrounds, load_mnist, make_mnistm
 from minidann.data.registry import load_dataset
 from minidann.experiments import image_sets, images, recipes
 from minidann.experiments.config import ImageSettings
@@ -99,6 +100,57 @@ def test_the_offline_data_needs_no_files(tmp_path):
         MINIDANN_DATA=str(tmp_path / "nothing"),
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_the_authors_release_is_trained_on_and_predicted_from_the_command_line(
+    small_data, tmp_path
+):
+    options = ("--data", "release", "--recipe", "paper", "--steps", 2, "--batch-size", 8)
+    result = program(*options, "--out", tmp_path, MINIDANN_DATA=str(small_data))
+    assert result.returncode == 0, result.stderr
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert [(run["source"], run["target"]) for run in record["runs"]] == [
+        ("mnist", "mnistm-release")
+    ] * 3
+    assert "trained on target" in result.stdout
+    command = [sys.executable, "-m", "minidann.predict", tmp_path / "model.npz"]
+    images = sorted((small_data / "mnist_m/mnist_m_test").iterdir())[:2]
+    predicted = subprocess.run([*command, *images], capture_output=True, text=True)
+    assert predicted.returncode == 0 and len(predicted.stdout.splitlines()) == 2, predicted.stderr
+
+
+def test_without_the_release_one_sentence_says_so(small_data, no_data, tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/mnist").symlink_to(small_data / "mnist")
+    options = ["--data", "release", "--data-dir", str(tmp_path / "data")]
+    assert mnistm.main([*options, "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "unpack the authors' release" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("recipe, binary", [("paper", False), ("best", False), ("tf-dann", True)])
+def test_the_program_trains_on_the_authors_kind_beside_the_recipes_source(
+    recipe, binary, small_data, tmp_path, monkeypatch
+):
+    trained = []
+    train = images.train_task
+
+    def spy(recipe, source, target, *rest):
+        trained.append((source.x_test, target.x_test))
+        return train(recipe, source, target, *rest)
+
+    monkeypatch.setattr(images, "train_task", spy)
+    options = ["--recipe", recipe, "--method", "dann", "--steps", "1", "--batch-size", "4"]
+    options += ["--data-dir", str(small_data), "--out", str(tmp_path)]
+    assert mnistm.main(options) == 0
+    ((source, target),) = trained
+    digits, photographs = load_mnist(small_data), load_backgrounds(small_data)
+    blank = 0 * digits.x_test
+    ground = make_mnistm(blank, photographs, seed=(0, 1))  # the same patches, with nothing on them
+    ink = 255 * (digits.x_test[..., None] > 0)
+    np.testing.assert_array_equal(target, abs(ground.astype(int) - ink))
+    plain = ink if binary else digits.x_test[..., None]
+    np.testing.assert_array_equal(source, np.broadcast_to(plain, source.shape))
 
 
 def test_the_network_is_that_of_tf_dann():
@@ -311,7 +363,7 @@ def test_the_script_that_builds_mnistm_writes_what_the_program_trains_on(small_d
     command = [sys.executable, script, "--data-dir", small_data, "--out", tmp_path / "mnistm.npz"]
     subprocess.run(command, check=True, capture_output=True)
     with np.load(tmp_path / "mnistm.npz", allow_pickle=False) as built:
-        target = load_dataset("mnistm", binarize=True, data_dir=small_data)
+        target = load_dataset("mnistm", data_dir=small_data)
         for name, array in target._asdict().items():
             np.testing.assert_array_equal(built[name], array)
     refused = subprocess.run(

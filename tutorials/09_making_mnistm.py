@@ -173,9 +173,15 @@ for candidate in (as_int16, by_cases, by_order):
 # Binarised or grey
 # -----------------
 #
-# MNIST's strokes have soft, grey edges. One may blend them as they are, or make every pixel that is
-# not 0 a 255 first (``binarize=True``, as the project tf-dann does). It matters more than it seems.
-# How far the ink stands out from the ground right under it is
+# MNIST's strokes have soft, grey edges. The authors of MNIST-M made every pixel that is not 0 a 255
+# first (``binarize=True``):
+#
+# .. math:: X_{ijc} = | B_{ijc} - 255 \, [D_{ij} > 0] |
+#
+# One may also blend the greys as they are, which gives an easier set: an accuracy on it must not
+# stand beside one on MNIST-M. Here it is called ``mnistm-grey``.
+#
+# How far the ink stands out from the ground right under it is, for ink of any :math:`D`,
 #
 # .. math::
 #
@@ -206,9 +212,10 @@ for row, binarize in zip(axes, (True, False)):
 plt.show()
 
 # %%
-# The source must be treated alike, or there would be a second difference between the domains that
-# no one meant. The package does: with ``binarize=True`` the plain digits are black and white as
-# well.
+# Beside the authors' MNIST-M stands MNIST as it is: the source is *grey*. So there is a second
+# difference between the domains: where the source has a soft edge, the target has a hard one. The
+# project tf-dann takes it away and makes the source black and white as well
+# (``load_digits_pair(binarize=True)``). The target is the same beside either.
 #
 # Random patches
 # --------------
@@ -266,7 +273,7 @@ for x, blended_x, plain_x, split in (
     (x_test, target.x_test, source.x_test, 1),
 ):
     np.testing.assert_array_equal(by_hand(x, (0, split)), blended_x)
-    np.testing.assert_array_equal(np.repeat(ink(x)[..., None], 3, axis=3), plain_x)
+    np.testing.assert_array_equal(np.repeat(x[..., None], 3, axis=3), plain_x)
 np.testing.assert_array_equal(target.y_test, y_test)
 np.testing.assert_array_equal(source.y_train, target.y_train)
 
@@ -322,10 +329,10 @@ plt.show()
 # Why it is hard
 # --------------
 #
-# In MNIST the digit is lighter than its ground, always, and everywhere by the same amount. In
-# MNIST-M full ink turns :math:`B` into :math:`255 - B`, so it is lighter than its ground only where
-# the ground is darker than 127.5. What share of the images do you expect to hold a digit that is
-# lighter than its ground? All three channels together?
+# In MNIST the digit is lighter than its ground, always and everywhere. In MNIST-M full ink turns
+# :math:`B` into :math:`255 - B`, so it is lighter than its ground only where the ground is darker
+# than 127.5. What share of the images do you expect to hold a digit that is lighter than its
+# ground? All three channels together?
 
 
 def contrast(images, digits):
@@ -337,7 +344,7 @@ def contrast(images, digits):
 
 
 of_source, of_target = contrast(source.x_train, x_train), contrast(target.x_train, x_train)
-np.testing.assert_allclose(of_source, 255)
+assert of_source.min() > 128
 lighter = of_target.mean(axis=1) > 0
 mixed = (of_target.min(axis=1) < 0) & (of_target.max(axis=1) > 0)
 faint = np.abs(of_target.mean(axis=1)) < 32

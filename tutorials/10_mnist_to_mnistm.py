@@ -61,10 +61,11 @@ if small:
 # %%
 # So the photographs are seen through blue glass: their red is dimmed to 15 %, their green to 50 %,
 # their blue is left alone. Then they are blended by the same formula as ever, :math:`|B - D|`, with
-# grey digits. In red the digit stands on a dark ground, nearly as in the source; in blue it is as
-# hard as MNIST-M; green is between. Some evidence is the same in both domains and some is not, as
-# :math:`x + y` and :math:`x - y` were in Blobs, and a network that is trained on the source alone
-# has no way to tell which is which: there the three channels are equal.
+# grey digits, the easier of the last tutorial's two kinds. In red the digit stands on a dark
+# ground, nearly as in the source; in blue it is as hard as MNIST-M; green is between. Some evidence
+# is the same in both domains and some is not, as :math:`x + y` and :math:`x - y` were in Blobs, and
+# a network that is trained on the source alone has no way to tell which is which: there the three
+# channels are equal.
 #
 # Images of 20x20 pixels make it fast. ``as_pair`` reduces them, finds the mean of each channel, and
 # keeps the target's training labels to itself unless they are asked for by name: here they are, for
@@ -405,9 +406,9 @@ for recipe, methods in records.items():
 # The paper's own network went from .5225 to .7666, with a ceiling of .9596 (its table 2): 56 % of
 # the gap by this formula.
 #
-# The two are not of the same data. The paper blends *binarised* digits over photographs; the
-# recipes ``paper`` and ``best`` blend grey ones, which is easier: on the paper's kind, ``best``
-# ended at .9143 (seed 17).
+# Both are of the same kind of data: binarised digits over the photographs of BSDS500. Which patch a
+# digit lies on is drawn anew here; ``--data release`` trains on the authors' own images. The source
+# is grey in the paper and in ``best``, black and white in tf-dann's recipe.
 
 print(f"the paper: {share_of_gap(0.5225, 0.7666, 0.9596):.3f}")
 assert round(share_of_gap(0.5225, 0.7666, 0.9596), 2) == 0.56

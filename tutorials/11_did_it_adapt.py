@@ -46,7 +46,7 @@ STEPS, SIZE, RATE, SEED = 600, 32, 3e-3, 20
 
 
 def make_pair(glass):
-    """Plain digits, and digits over photographs whose red, green and blue are dimmed to these
+    """Grey digits, plain and blended over photographs whose red, green and blue are dimmed to these
     shares."""
     plain, _ = load_digits_pair(binarize=False)
     photographs = [

@@ -1,10 +1,16 @@
 """MNIST-M: the digits of MNIST blended over random patches of photographs.
 
-    x[i, j, c] = | background[i, j, c] - digit[i, j] |        all in 0..255
+    x[i, j, c] = | background[i, j, c] - 255 (digit[i, j] > 0) |        all in 0..255
 
-Where there is no digit the photograph shows through; where there is one, the photograph is
-inverted. A person still reads the digit, but a network trained on MNIST knows neither its colour
-nor its surroundings.
+Where there is no digit the photograph shows through; where there is one, however faint, the
+photograph is inverted. A person still reads the digit, but a network trained on MNIST knows neither
+its colour nor its surroundings.
+
+That is the target. Beside it stands the source, the same digits in three equal channels: MNIST as
+it is, grey; or, in tf-dann's protocol, black and white as well.
+
+Blending the digits' own greys, | background - digit |, gives another set, an easier one. It is not
+called MNIST-M here, but ``mnistm-grey``.
 
 Source: Ganin et al., JMLR 17(59), 2016, section 5.2.4, with photographs of BSDS500 (Arbelaez et
 al., 2011); the details (200 training photographs, digits binarised at > 0) are tf-dann's.
@@ -29,7 +35,7 @@ from minidann.data.store import PathLike, digest, find
 from minidann.runtime.errors import InputError
 from minidann.runtime.files import replacing
 
-CACHE_VERSION = 1  # to be raised whenever the same parameters give other images
+CACHE_VERSION = 2  # to be raised whenever the same parameters give other images
 CACHED = ("x_train", "y_train", "x_test", "y_test", "blended_train", "blended_test")
 
 
@@ -52,7 +58,8 @@ def make_mnistm(
         Chooses photograph and place for each digit. The first n of N digits get the same patches as
         n digits alone.
     binarize : bool
-        Whether a digit's pixel is 255 wherever it is not 0 (tf-dann), or keeps its grey.
+        Whether a digit's pixel is 255 wherever it is not 0, which makes MNIST-M, or keeps its grey,
+        which makes an easier set.
 
     Returns
     -------
@@ -89,7 +96,7 @@ def make_mnistm(
 
 
 def ink(digits: np.ndarray, binarize: bool = True) -> np.ndarray:
-    """The digits as they are blended: 255 wherever there is ink, or as they are. uint8."""
+    """The digits, uint8: 255 wherever there is ink, or as they are."""
     return np.where(digits > 0, np.uint8(255), np.uint8(0)) if binarize else digits
 
 
@@ -102,21 +109,29 @@ def blend(background: np.ndarray, digit: np.ndarray) -> np.ndarray:
 
 
 def mnistm_pair(
-    mnist: Digits, backgrounds: Sequence[np.ndarray], *, seed: int = 0, binarize: bool = True
+    mnist: Digits, backgrounds: Sequence[np.ndarray], *, seed: int = 0, binarize: bool = False
 ) -> tuple[Digits, Digits]:
     """(source, target): MNIST in three equal channels, and MNIST-M made of the same digits.
 
-    Both are :class:`Digits` of uint8 (N, 28, 28, 3). Training and test patches are drawn apart.
+    Both are :class:`Digits` of uint8 (N, 28, 28, 3). The source is grey or, with ``binarize``,
+    black and white; the target is the same beside either.
     """
+    return plain(mnist, binarize), blended(mnist, backgrounds, seed=seed)
+
+
+def blended(
+    mnist: Digits, backgrounds: Sequence[np.ndarray], *, seed: int = 0, binarize: bool = True
+) -> Digits:
+    """:func:`make_mnistm` of both splits, whose patches are drawn apart."""
     x_train, x_test = (
         make_mnistm(x, backgrounds, seed=(seed, split), binarize=binarize)
         for split, x in enumerate((mnist.x_train, mnist.x_test))
     )
-    return plain(mnist, binarize), mnist._replace(x_train=x_train, x_test=x_test)
+    return mnist._replace(x_train=x_train, x_test=x_test)
 
 
-def plain(mnist: Digits, binarize: bool = True) -> Digits:
-    """MNIST as the source: its digits as they are blended, in three equal channels.
+def plain(mnist: Digits, binarize: bool = False) -> Digits:
+    """MNIST as the source: grey or black and white, in three equal channels.
 
     The channels are read-only views of one, (N, 28, 28, 3).
     """
@@ -131,21 +146,21 @@ def cached_mnistm_pair(
     data_dir: PathLike | None = None,
     *,
     seed: int = 0,
-    binarize: bool = True,
+    binarize: bool = False,
     cache_dir: PathLike | None = None,
 ) -> tuple[Digits, Digits]:
     """:func:`mnistm_pair` of MNIST and BSDS500, made once and kept in a file.
 
     The file's name is a hash of all that its images depend on, with the size and date of each file
-    that they are made of, so another seed or another copy of MNIST gets another file. A damaged
-    file is made anew; if none can be written, there is a warning.
+    that they are made of, so another seed or another copy of MNIST gets another file. It serves
+    either source. A damaged file is made anew; if none can be written, there is a warning.
 
     Parameters
     ----------
     data_dir : path, optional
         Searched before the folders of :mod:`minidann.data.store`.
     seed, binarize
-        See :func:`make_mnistm`.
+        See :func:`mnistm_pair`.
     cache_dir : path, optional
         Where the file of 220 MB is kept; ``~/.cache/minidann/mnistm`` if not given.
 
@@ -160,12 +175,12 @@ def cached_mnistm_pair(
     """
     used = [find(file, data_dir).resolve() for file in (*mnist.FILES.values(), BSDS500)]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in used]
-    key = repr((CACHE_VERSION, seed, bool(binarize), stats))
+    key = repr((CACHE_VERSION, seed, stats))
     folder = Path(cache_dir or Path.home() / ".cache" / "minidann" / "mnistm")
     path = folder / f"mnistm-v{CACHE_VERSION}-{digest(key.encode())[:32]}.npz"
     if kept := read_cache(path):
-        digits, blended = kept
-        return plain(digits, binarize), blended
+        digits, target = kept
+        return plain(digits, binarize), target
     digits = load_mnist(data_dir)
     pair = mnistm_pair(digits, load_backgrounds(data_dir), seed=seed, binarize=binarize)
     write_cache(path, digits, pair[1])
@@ -180,20 +195,20 @@ def read_cache(path: Path) -> tuple[Digits, Digits] | None:
     except Exception:  # on a damaged file NumPy raises errors of every type
         return None
     digits = Digits(*(parts[name] for name in Digits._fields))
-    blended = digits._replace(x_train=parts["blended_train"], x_test=parts["blended_test"])
+    target = digits._replace(x_train=parts["blended_train"], x_test=parts["blended_test"])
     whole = all(
         plain_part.dtype == blended_part.dtype == np.uint8
         and plain_part.shape == (len(labels), 28, 28)
         and blended_part.shape == (*plain_part.shape, 3)
         and labels.dtype == np.int64
-        for plain_part, blended_part, labels in zip(digits[::2], blended[::2], digits[1::2])
+        for plain_part, blended_part, labels in zip(digits[::2], target[::2], digits[1::2])
     )
-    return (digits, blended) if whole else None
+    return (digits, target) if whole else None
 
 
-def write_cache(path: Path, digits: Digits, blended: Digits) -> None:
+def write_cache(path: Path, digits: Digits, target: Digits) -> None:
     """Keep what :func:`read_cache` reads; only a warning if the disk is full or read-only."""
-    arrays: dict[str, Any] = dict(zip(CACHED, (*digits, blended.x_train, blended.x_test)))
+    arrays: dict[str, Any] = dict(zip(CACHED, (*digits, target.x_train, target.x_test)))
     try:
         with replacing(path) as temporary:
             np.savez(temporary, **arrays)

@@ -27,7 +27,9 @@ LARGEST_LABELS = 10_000_000  # bytes; the training labels have a million
 REMEDY = "unpack the release again"
 
 
-def load_mnistm_release(data_dir: PathLike | None = None, *, size: int = 28) -> Digits:
+def load_mnistm_release(
+    data_dir: PathLike | None = None, *, size: int = 28, limit: int | None = None
+) -> Digits:
     """The authors' own MNIST-M, from ``mnist_m/`` of a data folder.
 
     Images that are missing are left out with a warning, as long as they are few.
@@ -38,6 +40,8 @@ def load_mnistm_release(data_dir: PathLike | None = None, *, size: int = 28) -> 
         Searched before the folders of :mod:`minidann.data.store`.
     size : 28 or 32
         28: the middle of each image, where MNIST's digit is. 32: all of it.
+    limit : int, optional
+        Only the first training and test images are read.
 
     Returns
     -------
@@ -60,7 +64,7 @@ def load_mnistm_release(data_dir: PathLike | None = None, *, size: int = 28) -> 
     for split, file in RELEASE.items():
         path = find_release(file, data_dir)
         names, labels = read_labels(path)
-        images, there = read_release(path.parent / f"mnist_m_{split}", names)
+        images, there = read_release(path.parent / f"mnist_m_{split}", names, limit)
         inner = images[:, border : 32 - border, border : 32 - border]
         arrays += [np.ascontiguousarray(inner), labels[there]]
     return Digits(*arrays)
@@ -115,35 +119,27 @@ def read_labels(path: Path) -> tuple[list[str], np.ndarray]:
     return names, np.array(labels, np.int64)
 
 
-def read_release(folder: Path, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The images of those names that are in a folder.
+def read_release(
+    folder: Path, names: list[str], limit: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The images of those names that are in a folder; the first ``limit`` of them, if it is given.
 
     Returns
     -------
     images : uint8 array (n, 32, 32, 3)
-    there : bool array (N,)
-        Which of the N names they belong to.
+    there : int array (n,)
+        Which of the names they belong to.
+
+    Raises
+    ------
+    InputError
+        If an image is damaged or not of 32x32 pixels, or more than one in a hundred is missing.
     """
     from tqdm import tqdm
 
-    images, there = [], np.zeros(len(names), bool)
-    shown = tqdm(names, desc=folder.name, unit="image", dynamic_ncols=True, delay=2, disable=None)
-    for i, name in enumerate(shown):
-        try:
-            content = (folder / name).read_bytes()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise InputError(f"{folder / name} cannot be read ({error}); {REMEDY}") from error
-        image = decode(content, folder / name, formats=("PNG",))
-        if image.shape != (32, 32, 3):
-            raise InputError(
-                f"{folder / name} is an image of {image.shape[1]}x{image.shape[0]} pixels, "
-                f"not 32x32; {REMEDY}"
-            )
-        images.append(image)
-        there[i] = True
-    missing = len(names) - len(images)
+    files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    there = np.flatnonzero([name in files for name in names])
+    missing = len(names) - len(there)
     what = (
         f"{missing} of the {len(names)} images that {folder}_labels.txt names are not in {folder}"
     )
@@ -151,4 +147,26 @@ def read_release(folder: Path, names: list[str]) -> tuple[np.ndarray, np.ndarray
         raise InputError(f"{what}; {REMEDY}")
     if missing:
         warnings.warn(f"{what}; they are left out", stacklevel=3)
-    return np.stack(images), there
+    there = there[:limit]
+    shown = tqdm(there, desc=folder.name, unit="image", dynamic_ncols=True, delay=2, disable=None)
+    return np.stack([read_image(folder / names[i]) for i in shown]), there
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image of the release, uint8 (32, 32, 3).
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is damaged or not of 32x32 pixels.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error}); {REMEDY}") from error
+    image = decode(content, path, formats=("PNG",))
+    if image.shape != (32, 32, 3):
+        raise InputError(
+            f"{path} is an image of {image.shape[1]}x{image.shape[0]} pixels, not 32x32; {REMEDY}"
+        )
+    return image

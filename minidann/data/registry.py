@@ -69,11 +69,11 @@ def load_dataset(
     name : str
         Of :data:`DATASETS`.
     binarize : bool, optional
-        Whether handwritten digits are black and white; without it, as the data set usually comes.
-        It means something for ``mnist``, ``mnistm``, ``digits`` and ``digits-m``, where it also
-        gives the digits three channels; the others ignore it.
+        Whether the handwritten digits of ``mnist`` and ``digits`` are black and white or grey, in
+        three channels; without it, as the data set usually comes. The others ignore it.
     limit : int, optional
-        Only the first training and test images; ``synth`` draws only so many.
+        Only the first training and test images; ``synth`` draws, and ``mnistm-release`` reads, only
+        so many.
     data_dir : path, optional
         Searched before the folders of :mod:`minidann.data.store`.
 
@@ -117,20 +117,20 @@ def load_mnist(data_dir: Folder = None, binarize: bool | None = None) -> Digits:
     return digits if binarize is None else mnist_m.plain(digits, binarize)
 
 
-def load_mnistm(data_dir: Folder = None, binarize: bool | None = None) -> Digits:
-    """MNIST-M, made of MNIST and the photographs of BSDS500; of binarised digits by default."""
+def load_mnistm(data_dir: Folder = None, grey: bool = False) -> Digits:
+    """MNIST-M, made of MNIST and the photographs of BSDS500; ``grey`` blends the digits' greys."""
     digits, backgrounds = mnist.load_mnist(data_dir), photographs.load_backgrounds(data_dir)
-    return mnist_m.mnistm_pair(digits, backgrounds, binarize=binarize is not False)[1]
+    return mnist_m.blended(digits, backgrounds, binarize=not grey)
 
 
 def load_digits(data_dir: Folder = None, binarize: bool | None = None) -> Digits:
-    """scikit-learn's digits, in three channels; binarised by default."""
-    return load_digits_pair(binarize=binarize is not False)[0]
+    """scikit-learn's digits, in three channels; grey by default."""
+    return load_digits_pair(binarize=bool(binarize))[0]
 
 
-def load_digits_m(data_dir: Folder = None, binarize: bool | None = None) -> Digits:
-    """The same digits, blended over scikit-learn's two photographs."""
-    return load_digits_pair(binarize=binarize is not False)[1]
+def load_digits_m(data_dir: Folder = None) -> Digits:
+    """The same digits, blended over scikit-learn's two photographs as in MNIST-M."""
+    return load_digits_pair()[1]
 
 
 def load_reviews(data_dir: Folder = None) -> amazon_reviews.Reviews:
@@ -180,7 +180,16 @@ DATASETS = {
             "Ganin et al., 2016, https://jmlr.org/papers/v17/15-239.html",
             load_mnistm,
             parts=("mnist", "bsds500"),
-            options=("binarize",),
+        ),
+        DataSet(
+            "mnistm-grey",
+            "MNIST-M with grey digits blended: easier; not the paper's; made of mnist and bsds500",
+            (),
+            "60,000 + 10,000",
+            "those of mnist and bsds500",
+            "minidann/data/mnist_m.py",
+            partial(load_mnistm, grey=True),
+            parts=("mnist", "bsds500"),
         ),
         DataSet(
             "mnistm-release",
@@ -190,6 +199,7 @@ DATASETS = {
             "not stated; made of MNIST and BSDS500",
             "Ganin et al., 2016, http://yaroslav.ganin.net/",
             mnistm_release.load_mnistm_release,
+            options=("limit",),
         ),
         DataSet(
             "svhn",
@@ -257,7 +267,6 @@ DATASETS = {
             "CC BY 4.0 (UCI)",
             "comes with scikit-learn, https://archive.ics.uci.edu/dataset/80",
             load_digits_m,
-            options=("binarize",),
         ),
         DataSet(
             "blobs",

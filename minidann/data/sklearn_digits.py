@@ -15,7 +15,7 @@ from minidann.data.mnist_m import mnistm_pair
 FAINT = 128  # interpolation leaves a grey halo around each stroke; below this it is paper, not ink
 
 
-def load_digits_pair(*, seed: int = 0, binarize: bool = True) -> tuple[Digits, Digits]:
+def load_digits_pair(*, seed: int = 0, binarize: bool = False) -> tuple[Digits, Digits]:
     """(source, target): plain digits in three channels, and the same digits over photographs.
 
     Parameters
@@ -23,7 +23,8 @@ def load_digits_pair(*, seed: int = 0, binarize: bool = True) -> tuple[Digits, D
     seed : int
         Of the patches. The split is always the same: 1,347 training and 450 test digits.
     binarize : bool
-        See :func:`minidann.data.mnist_m.make_mnistm`.
+        Whether the source is black and white rather than grey; see
+        :func:`minidann.data.mnist_m.mnistm_pair`.
 
     Returns
     -------

@@ -114,7 +114,8 @@ class Recipe(NamedTuple):
     size : int
         Height and width of the images, in pixels.
     binarize : bool
-        Whether the digits of MNIST and MNIST-M are black and white.
+        Whether the source's handwritten digits are black and white, as those that are blended in
+        MNIST-M, or grey.
     mean : "joint", "domain" or "image"
         Whose mean is subtracted from the images; "image" also divides each by its standard
         deviation.

@@ -48,6 +48,22 @@ def test_images_are_read_in_the_order_of_their_labels(release, size, border):
         np.testing.assert_array_equal(y, np.arange(n) % 10)
 
 
+def test_a_limit_reads_only_the_first_images_that_are_there(release, monkeypatch):
+    read = []
+    decode = mnistm_release.decode
+    monkeypatch.setattr(
+        mnistm_release, "decode", lambda *args, **how: read.append(1) or decode(*args, **how)
+    )
+    (release / "mnist_m" / "mnist_m_train" / f"{4 * 7 + 3:08d}.png").unlink()
+    with pytest.warns(UserWarning, match=r"1 of the 200 images"):
+        digits = load_mnistm_release(release, size=32, limit=6)
+    first = np.array([0, 1, 2, 3, 5, 6])
+    assert len(read) == 6 + 3
+    np.testing.assert_array_equal(digits.x_train, release_images(200)[first])
+    np.testing.assert_array_equal(digits.y_train, first)
+    assert len(digits.x_test) == 3
+
+
 def test_a_few_missing_images_are_left_out_with_their_labels_and_counted(release):
     train = release / "mnist_m" / "mnist_m_train"
     for i in (4, 9):

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from minidann.data import load_digits_pair, load_mnist, registry
+from minidann.data import (
+    load_backgrounds,
+    load_digits_pair,
+    load_mnist,
+    make_mnistm,
+    mnistm_pair,
+    registry,
+)
 from minidann.data.registry import DATASETS, find_dataset, load_dataset
 from minidann.runtime.errors import InputError
 
@@ -22,7 +29,7 @@ def test_an_unknown_data_set_is_refused_with_the_names_there_are():
 
 @pytest.mark.parametrize("binarize", [None, True, False])
 def test_digits_are_black_and_white_if_asked_and_as_usual_if_not(binarize):
-    expected = load_digits_pair(binarize=binarize is not False)
+    expected = load_digits_pair(binarize=bool(binarize))
     for digits, name in zip(expected, ("digits", "digits-m"), strict=True):
         assert same(load_dataset(name, binarize=binarize), digits)
 
@@ -36,11 +43,30 @@ def test_mnist_gets_three_channels_where_binarize_is_said(small_data):
     assert same(binary.x_test[..., 2][None], np.where(grey.x_test > 0, 255, 0)[None])
 
 
-def test_mnistm_is_made_of_digits_as_asked(small_data):
-    binary, grey, usual = (
-        load_dataset("mnistm", binarize=how, data_dir=small_data) for how in (True, False, None)
+@pytest.mark.parametrize("binarize", [None, True, False])
+def test_mnistm_is_the_authors_kind_whatever_the_source_is(binarize, small_data):
+    pair = mnistm_pair(load_mnist(small_data), load_backgrounds(small_data))
+    assert same(load_dataset("mnistm", binarize=binarize, data_dir=small_data), pair[1])
+
+
+def test_grey_digits_over_the_same_patches_have_a_name_of_their_own(small_data):
+    digits, backgrounds = load_mnist(small_data), load_backgrounds(small_data)
+    grey = load_dataset("mnistm-grey", data_dir=small_data)
+    for split, name in enumerate(("x_train", "x_test")):
+        x = getattr(digits, name)
+        expected = make_mnistm(x, backgrounds, seed=(0, split), binarize=False)
+        np.testing.assert_array_equal(getattr(grey, name), expected)
+    assert np.array_equal(grey.y_train, digits.y_train)
+
+
+def test_a_limit_reads_only_so_much_of_the_release(small_data, monkeypatch):
+    asked = []
+    read = registry.mnistm_release.read_release
+    monkeypatch.setattr(
+        registry.mnistm_release, "read_release", lambda *args: asked.append(args[2]) or read(*args)
     )
-    assert same(binary, usual) and not same(binary[:1], grey[:1])
+    assert len(load_dataset("mnistm-release", limit=5, data_dir=small_data).x_test) == 5
+    assert asked == [5, 5]
 
 
 def test_the_limit_keeps_the_first_images_of_both_splits(small_data):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minidann.data import load_digits_pair
+from minidann.data import load_backgrounds, load_digits_pair, load_mnist, mnistm_pair
 from minidann.experiments import image_sets
 from minidann.experiments.image_sets import available, load_digits, load_pair, load_sets
 from minidann.experiments.recipes import RECIPES
@@ -16,9 +16,21 @@ PAIR = "digits", "digits-m"
 
 @pytest.mark.parametrize("recipe, binarize", [("tf-dann", True), ("best", False)])
 def test_digits_are_binarised_where_the_recipe_says_so(recipe, binarize, settings):
-    expected = load_digits_pair(binarize=binarize)[1]
-    found = load_digits("digits-m", RECIPES[recipe], settings)
-    np.testing.assert_array_equal(found.x_train, expected.x_train[: settings.limit])
+    for name, expected in zip(PAIR, load_digits_pair(binarize=binarize)):
+        found = load_digits(name, RECIPES[recipe], settings)
+        np.testing.assert_array_equal(found.x_train, expected.x_train[: settings.limit])
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_mnistm_is_the_authors_kind_by_every_recipe(recipe, settings, small_data):
+    """Beside MNIST in black and white by tf-dann's, grey by every other."""
+    settings = replace(settings, data_dir=small_data)
+    digits, photographs = load_mnist(small_data), load_backgrounds(small_data)
+    pair = mnistm_pair(digits, photographs, binarize=recipe == "tf-dann")
+    for name, expected in zip(("mnist", "mnistm"), pair):
+        found = load_digits(name, RECIPES[recipe], settings)
+        np.testing.assert_array_equal(found.x_train, expected.x_train[: settings.limit])
+        np.testing.assert_array_equal(found.x_test, expected.x_test[: settings.limit])
 
 
 def test_a_set_is_loaded_once(settings, monkeypatch):
