@@ -14,11 +14,11 @@ from minidann.dann import DANN, Losses
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.image_sets import load_pair
 from minidann.experiments.images import accuracies, adapt_batch_norm, save_model, train_task
-from minidann.experiments.recipes import RECIPES, Recipe, best
+from minidann.experiments.recipes import RECIPES, Recipe
 from minidann.experiments.runs import Outcome, Task
 from minidann.nn import Sequential
 from minidann.nn.optimizers import SGD, Adam
-from minidann.nn.schedules import learning_rate, reversal_strength
+from minidann.nn.schedules import cosine, learning_rate, reversal_strength
 from minidann.runtime.arrays import Array
 from minidann.runtime.device import transfer_to
 from minidann.runtime.state import State, check_state, part, with_prefix
@@ -85,15 +85,18 @@ def gradients(network: Sequential) -> list[dict[str, Array]]:
 
 def two_passes(seed: int, domains: int) -> TwoPasses:
     """The network of ``best`` as :class:`TwoPasses`."""
-    return TwoPasses(*best(seed, domains).networks)
+    return TwoPasses(*BEST.build(seed, domains).networks)
 
 
 BEST = RECIPES["best"]
 VARIANTS: dict[str, Recipe] = {
     "best": BEST,
-    "batch-norm over the mixed batch": BEST._replace(build=partial(best, normalization="mixed")),
-    "no batch-norm": BEST._replace(build=partial(best, normalization="none")),
-    "no dropout": BEST._replace(build=partial(best, dropout=0.0)),
+    "no random colours": BEST._replace(source_augment=None),
+    "batch-norm over the mixed batch": BEST._replace(
+        build=partial(BEST.build, normalization="mixed")
+    ),
+    "no batch-norm": BEST._replace(build=partial(BEST.build, normalization="none")),
+    "no dropout": BEST._replace(build=partial(BEST.build, dropout=0.0)),
     "lambda 1 throughout": BEST._replace(lam=lambda p: 1.0),
     "lambda up to 2": BEST._replace(lam=lambda p: 2 * reversal_strength(p)),
     "two optimizers": BEST._replace(build=two_passes, optimizer=TwoAdams),
@@ -104,12 +107,13 @@ VARIANTS: dict[str, Recipe] = {
         optimizer=partial(SGD, learning_rate=0.03, momentum=0.9),
         learning_rate=partial(learning_rate, base=0.03),
     ),
+    "cosine from the first step": BEST._replace(learning_rate=partial(cosine, base=1e-3)),
     "constant learning rate": BEST._replace(learning_rate=lambda p: 1e-3),
     "constant learning rate, averaged weights": BEST._replace(
         learning_rate=lambda p: 1e-3, average=True
     ),
-    "domain head of 25": BEST._replace(build=partial(best, domain_width=25)),
-    "domain head of 400": BEST._replace(build=partial(best, domain_width=400)),
+    "domain head of 25": BEST._replace(build=partial(BEST.build, domain_width=25)),
+    "domain head of 100": BEST._replace(build=partial(BEST.build, domain_width=100)),
     "binarised digits": BEST._replace(binarize=True),
     "grey digits in MNIST-M": BEST,
     "one mean for both domains": BEST._replace(mean="joint"),
