@@ -1,7 +1,7 @@
 """What each choice of the recipe ``best`` is worth: one changed at a time, MNIST to MNIST-M.
 
     python -m minidann.ablation --seeds 3 --jobs 2                      all of the rows
-    python -m minidann.ablation --variants best "lambda 1 throughout"   some of them
+    python -m minidann.ablation --variants best "lambda 2 throughout"   some of them
     python -m minidann.ablation --data release                          on the authors' own MNIST-M
 
 Each row is a variant, trained with DANN for fewer steps; its accuracies are those of the last step

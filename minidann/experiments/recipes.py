@@ -32,6 +32,8 @@ they are written down:
     weights        He's
     training       64 source + 64 target, 10,000 steps, Adam,
                    learning rate 0.001, in the last three tenths along a cosine to 0
+    lambda         twice what follows: to the features, L_d is then the paper's sum of both
+                   domains' means (its equation 10), not the mean over both
     input          grey digits, (x - mean of each channel over the domain's training set) / 255
     augmentation   training gives ink and paper of each source image colours at random, which
                    takes nothing from the target; see :func:`minidann.data.random_colours`
@@ -68,8 +70,8 @@ they are written down:
     training       64 source + 64 target, 20,000 steps, momentum 0.9,
                    learning rate 0.01 / (1 + 10p)^0.75, L2 of .001
 
-In every one lambda = 2 / (1 + exp(-10p)) - 1, one optimizer trains all three parts, and losses are
-means over all their examples (but for ``paper``).
+Where nothing else is said, lambda = 2 / (1 + exp(-10p)) - 1. In every one, one optimizer trains all
+three parts, and losses are means over all their examples (but for ``paper``).
 
 Pooling stands before ReLU in the code: the maximum of max(x, 0) is max(maximum, 0), gradient
 included, on a quarter of the numbers.
@@ -305,6 +307,11 @@ def weak_reversal(p: float) -> float:
     return 0.1 * reversal_strength(p)
 
 
+def double_reversal(p: float) -> float:
+    """Twice the paper's schedule of lambda."""
+    return 2 * reversal_strength(p)
+
+
 def warp_and_cover(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What ``light`` does to images, and a square over each."""
     return cutout(warp(x, rng), rng)
@@ -334,6 +341,7 @@ RECIPES = {
         64,
         Adam,
         partial(cosine, base=1e-3, start=0.7),
+        double_reversal,
         source_augment=random_colours,
         own_statistics=True,
     ),

@@ -97,11 +97,11 @@ VARIANTS: dict[str, Recipe] = {
     ),
     "no batch-norm": BEST._replace(build=partial(BEST.build, normalization="none")),
     "no dropout": BEST._replace(build=partial(BEST.build, dropout=0.0)),
-    "lambda 1 throughout": BEST._replace(lam=lambda p: 1.0),
-    "lambda up to 2": BEST._replace(lam=lambda p: 2 * reversal_strength(p)),
+    "lambda 2 throughout": BEST._replace(lam=lambda p: 2.0),
+    "lambda up to 1": BEST._replace(lam=reversal_strength),
     "two optimizers": BEST._replace(build=two_passes, optimizer=TwoAdams),
-    "two optimizers, lambda 1 throughout": BEST._replace(
-        build=two_passes, optimizer=TwoAdams, lam=lambda p: 1.0
+    "two optimizers, lambda 2 throughout": BEST._replace(
+        build=two_passes, optimizer=TwoAdams, lam=lambda p: 2.0
     ),
     "momentum .9, the paper's learning rate from .03": BEST._replace(
         optimizer=partial(SGD, learning_rate=0.03, momentum=0.9),
