@@ -53,7 +53,7 @@ Where = Mapping[str, Any]
 NO_EFFECT = {"out", "jobs", "resume", "cluster", "tested"}  # options that change no figure
 NO_COMMIT = "before commits were recorded"
 NONE = "-"  # in a cell of which there is no run
-ORIGIN = {"seeds": "Seeds", "command": "command", "record": "record"}  # below, if all rows agree
+ORIGIN = ("data", "seeds", "command", "record")  # columns that say where a row is from
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -359,7 +359,10 @@ class Results:
         for content in self.table(name).rows:
             row = declared(Row, content, f"a row of table {name}")
             for each in self.expanded(row, f"row {row.key or row.each} of table {name}"):
-                if each.literature or self.files(each, f"row {row.key} of table {name}"):
+                if each.literature or (
+                    self.files(each, f"row {each.key} of table {name}")
+                    and (not each.pending or any(self.used(name, each).values()))
+                ):
                     found[each.key] = each
         return found
 
@@ -448,9 +451,7 @@ class Results:
 
     def cell(self, name: str, row: Row, column: str, page: Path) -> str:
         """The text of a cell."""
-        if column == "data":
-            return row.data or self.of_sets(name, row)
-        if column in ("seeds", "command", "record"):
+        if column in ORIGIN:
             return getattr(self, f"{column}_cell")(name, row, page)
         values = list(self.values(name, row, column).values())
         if not values:
@@ -462,15 +463,24 @@ class Results:
             return number(summarize(values)[found.statistic], found.digits)
         return with_spread(values, found.digits)
 
-    def of_sets(self, name: str, row: Row) -> str:
-        """What the two data sets of a row are; both of what they were, if its records differ."""
+    def data_cell(self, name: str, row: Row, page: Path) -> str:
+        """What the data sets of a row are; both of what one was, if its records differ."""
+        if row.data:
+            return row.data
         found = [commit(self.records[file]) == NO_COMMIT for file in self.records_of(name, row)]
 
         def called(data: str) -> str:
             names = (self.older.get(data) if old else None for old in dict.fromkeys(found))
-            return " and ".join(dict.fromkeys(each or self.sets.get(data, data) for each in names))
+            names = (each or self.sets.get(data, data) for each in names)
+            return " and ".join(dict.fromkeys(names)) or self.sets.get(data, data)
 
-        return "; ".join(map(called, row.of_pair.values()))
+        sets = list(row.of_pair.values())
+        for column, runs in self.used(name, row).items():
+            if runs and "target" in self.columns[column].where:
+                sets.append(self.columns[column].where["target"])
+            if not row.pair:
+                sets += [run.get(end) for run in runs.values() for end in ("source", "target")]
+        return "; ".join(map(called, dict.fromkeys(sets)))
 
     def seeds_cell(self, name: str, row: Row, page: Path) -> str:
         """The seeds, column by column where they differ."""
@@ -524,25 +534,24 @@ class Results:
         return kinds[self.table(name).kind](name, page)
 
     def row_table(self, name: str, page: Path) -> str:
-        """A line for each row."""
-        columns = self.table(name).columns
-        rows = self.rows(name).values()
-        cells = {column: [self.cell(name, row, column, page) for row in rows] for column in columns}
+        """A line for each row. What all rows have in common stands below."""
+        columns, rows = self.table(name).columns, list(self.rows(name).values())
         for row in rows:
             self.alike(name, row)
-        common = [
-            f"{ORIGIN[column]} {of[0]}"
-            for column, of in cells.items()
-            if column in ORIGIN and len(of) > 1 and len(set(of)) == 1
-        ]
-        columns = [
-            c for c in columns if c not in ORIGIN or len(set(cells[c])) > 1 or len(rows) == 1
-        ]
-        head = [self.table(name).first, *(self.heading(name, column) for column in columns)]
+        cells = {column: [self.cell(name, row, column, page) for row in rows] for column in columns}
+        common = {
+            column: found[0]
+            for column, found in cells.items()
+            if column in ORIGIN and len(found) > 1 and len(set(found)) == 1
+        }
+        shown = [column for column in columns if column not in common]
+        head = [self.table(name).first, *(self.heading(name, column) for column in shown)]
         labels = [row.label or row.key for row in rows]
-        body = zip(labels, *(cells[column] for column in columns))
-        below = f"\n{wrapped('; '.join(common))}.\n" if common else ""
-        return as_markdown([head, *body]) + below
+        text = as_markdown([head, *zip(labels, *(cells[column] for column in shown))])
+        if not common:
+            return text
+        below = "; ".join(f"{column} {cell}" for column, cell in common.items())
+        return f"{text}\n{wrapped(f'In every row: {below}.')}\n"
 
     def matrix(self, name: str, page: Path) -> str:
         """dann_tf2.0's table, as the program prints it."""
