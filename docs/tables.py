@@ -1,16 +1,16 @@
-"""The tables and figures of the pages, filled in from the records.
+"""The tables and figures of README.md and docs/, filled in from the records.
 
     python docs/tables.py            write what is stale, and list what changed
     python docs/tables.py --check    write nothing; exit status 1 if anything is stale
 
-The places are marked by comments, which no reader of the rendered page sees:
+Whatever a sentence says of a figure that changed has to be read again. The places are marked by
+comments, which no reader of the page sees:
 
     <!-- table: mnistm -->           a table, down to the line <!-- end -->
     .9669<!-- mnistm/best/dann -->   a figure: table, row, column
 
-What is in a table is declared in ``docs/results/tables.toml``, which explains its own form; figures
-of other authors are in ``docs/results/literature.toml``. All others are computed from the records,
-``docs/results/*.json``.
+docs/results/tables.toml declares what is in a table, and explains its own form; figures of other
+authors are in docs/results/literature.toml. All others are computed from docs/results/*.json.
 
 A figure keeps the form in which it is written: .967 has three digits, 96.7 % is a percentage,
 .9669 ± .0018 is a mean and a standard deviation over seeds. A ? is a figure not yet filled in. It
@@ -19,7 +19,7 @@ is the mean over the seeds, unless a fourth word in the comment says otherwise:
     mnistm/best/dann/min       the lowest of the seeds; max, the highest
     mnistm/best/dann/seed 3    that of one seed
     mnistm/best/dann/each      one figure for each seed: .9670, .9638 and .9684
-    mnistm/best/dann/count     how many seeds there are, in a word: five
+    mnistm/best/dann/count     how many seeds there are, up to ten in a word: five
 """
 
 import argparse
@@ -394,7 +394,7 @@ class Results:
                 if seed in found:
                     raise InputError(
                         f"seed {seed} of row {row.key}, column {column} of table {name} is both in "
-                        f"{found[seed].file} and in {file}; remove one of them"
+                        f"{found[seed].file} and in {file}; remove one, or narrow the row's where"
                     )
                 found[seed] = run
         return dict(sorted(found.items()))
@@ -687,9 +687,9 @@ def place_of(text: str, comment: re.Match) -> re.Match | None:
     return form.search(text, max(0, comment.start() - LONGEST), comment.start())
 
 
-def fill(text: str, page: Path, results: Results, root: Path = ROOT) -> tuple[str, list[Change]]:
+def fill(text: str, page: Path, results: Results) -> tuple[str, list[Change]]:
     """A page with its tables and figures as the records give them, and what has changed."""
-    name = page.relative_to(root).as_posix()
+    name = page.relative_to(ROOT).as_posix()
     changes: list[Change] = []
 
     def line(position: int) -> int:
@@ -741,9 +741,9 @@ def fill(text: str, page: Path, results: Results, root: Path = ROOT) -> tuple[st
     return "".join([*filled, prose(position, len(text))]), changes
 
 
-def pages(root: Path) -> list[Path]:
+def pages() -> list[Path]:
     """The pages that may hold figures."""
-    return [root / "README.md", *sorted((root / "docs").glob("**/*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -751,11 +751,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python docs/tables.py",
         allow_abbrev=False,
-        description="Fill the tables and figures of README.md and docs/ from docs/results/*.json, "
-        "as docs/results/tables.toml declares them, and list what changed: whatever a sentence "
-        "says of a figure that changed has to be read again.",
-        epilog="Marks: <!-- table: NAME --> down to <!-- end -->, and "
-        ".9669<!-- TABLE/ROW/COLUMN -->; docs/contributing.md explains them.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--check",
@@ -766,13 +763,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 @clear_errors
-def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Fill all pages, or say what is stale."""
     check = parse(argv).check
-    results = Results(root / "docs/results")
+    results = Results(ROOT / "docs/results")
     changes = []
-    for page in pages(root):
-        text, found = fill(page.read_text(encoding="utf-8"), page, results, root)
+    for page in pages():
+        text, found = fill(page.read_text(encoding="utf-8"), page, results)
         changes += found
         if found and not check:
             with replacing(page) as temporary:
