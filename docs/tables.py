@@ -233,8 +233,14 @@ def command(record: Mapping[str, Any]) -> str:
         if name == "data_dir":  # where it lies is the user's business
             value = Path(value).name
         values = value if isinstance(value, list) else [] if value is True else [value]
-        words += [f"--{name.replace('_', '-')}", *(shlex.quote(str(word)) for word in values)]
+        words += [f"--{name.replace('_', '-')}", *map(quoted, values)]
     return " ".join(words)
+
+
+def quoted(value: Any) -> str:
+    """A value as it is written on the command line."""
+    word = str(value)
+    return word if shlex.quote(word) == word else f'"{word}"'
 
 
 def together(commands: Iterable[str]) -> list[str]:
