@@ -356,9 +356,8 @@ assert max(one_channel["dann"][1:]) < one_channel["dann"][0] - 0.3
 # MNIST to MNIST-M: 60,000 training images of each domain, 10,000 test images, the 200 training
 # photographs of BSDS500. ``python -m minidann.mnistm --seeds 2 --jobs 2`` trains the network of
 # tf-dann three ways; its record is ``docs/results/mnistm.json``, and two more seeds of DANN are in
-# ``mnistm-dann-seeds-2-3.json``. ``mnistm-best.json`` is the record of ``--recipe best --method
-# dann --seeds 5``, the large sister of the network above; source only and trained on target of that
-# recipe are in two files beside it.
+# ``mnistm-dann-seeds-2-3.json``. ``mnistm-best.json`` is the record of ``--recipe best``, the large
+# sister of the network above; a record that is not there is left out below.
 
 RECORDS = {
     "tf-dann": ("mnistm.json", "mnistm-dann-seeds-2-3.json"),
