@@ -119,8 +119,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: rows, names of columns, and headings that differ from the columns' own."""
+    """A table: rows, names of columns, and headings that differ from the columns' own.
 
+    Instead of rows of its own it may have those of another table, ``rows_of``.
+    """
+
+    rows_of: str = ""
     rows: Sequence[Mapping[str, Any]] = ()
     columns: Sequence[str] = ()
     first: str = ""
@@ -339,7 +343,8 @@ class Results:
         """The table of that name."""
         if name not in self.tables:
             raise InputError(f"tables.toml has no table {name!r}; it has {listed(self.tables)}")
-        return self.tables[name]
+        table = self.tables[name]
+        return replace(table, rows=self.table(table.rows_of).rows) if table.rows_of else table
 
     def files(self, row: Row, of: str) -> list[str]:
         """The records of a row that are there."""
