@@ -716,6 +716,7 @@ def test_a_set_made_of_others_is_fetched_as_these(small, monkeypatch, tmp_path):
         ("moons", "needs no files"),
         ("synth", "needs no files"),
         ("mnistm-release", "by hand"),
+        ("synsigns", "by hand"),
     ],
 )
 def test_what_can_not_be_fetched_is_said_before_anything_is(
