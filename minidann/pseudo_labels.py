@@ -9,13 +9,14 @@ as it is, and x', strongly augmented.
           [max_k q_k > tau] times the cross-entropy of G_y(G_f(x')) against argmax_k q_k
     L_b = class balance of G_y(G_f(x')), see minidann.nn.losses
 
-    E(theta_f, theta_y, theta_d) = L_y - lam L_d + L_u + L_b
+    E(theta_f, theta_y, theta_d) = L_y - lam L_d + L_u + beta L_b
 
 What the network predicts for x, it should predict for x' too. The domain head draws the domains
 together without regard to classes. L_u pulls each target image towards the class that it is nearest
 to, which makes the network more confident of the next one. L_b keeps one class from swallowing its
-neighbour. It assumes that all classes are about equally frequent in the target: that is prior
-knowledge, though it is no label.
+neighbour. It assumes that all classes are about equally frequent in the target, and that a batch
+holds many of each: that is prior knowledge, though it is no label. Where it does not hold, beta is
+0.
 
 A confident wrong prediction teaches itself to others (confirmation bias); tau guards against that.
 With lam = 0 the domain head has no influence, and what is left is self-training.
@@ -44,6 +45,8 @@ class PseudoLabelDANN(DANN):
     features, label_head, domain_head : Sequential
     threshold : float
         tau, the probability above which a prediction becomes a label.
+    balance : float
+        beta, the weight of the class balance; 0 where classes are not equally frequent.
     """
 
     def __init__(
@@ -53,9 +56,10 @@ class PseudoLabelDANN(DANN):
         domain_head: Sequential,
         *,
         threshold: float = 0.95,
+        balance: float = 1.0,
     ):
         super().__init__(features, label_head, domain_head)
-        self.threshold = threshold
+        self.threshold, self.balance = threshold, balance
 
     @on_all_cores
     def compute_gradients(
@@ -72,8 +76,9 @@ class PseudoLabelDANN(DANN):
         z = self.label_head.forward(f, train=True)  # (N + M, K)
         L_y, dz_source = softmax_cross_entropy(z[:n], y_source)
         _, dz_target = softmax_cross_entropy(z[n:], label, weights=confident.astype(z.dtype))
-        _, dz_balance = class_balance(z[n:])
-        dz = array_module(z).concatenate([dz_source, dz_target + dz_balance])
+        if self.balance:
+            dz_target += self.balance * class_balance(z[n:])[1]
+        dz = array_module(z).concatenate([dz_source, dz_target])
         df_label = self.label_head.backward(dz)
         L_d, df = self._domain_loss(f, n, lam)
         self.features.parameter_gradients(df + df_label)

@@ -33,7 +33,7 @@ def test_every_program_has_a_line_and_every_line_a_program(capsys):
     assert programs == {"minidann"} | {f"minidann.{name}" for name in PROGRAMS}
 
 
-@pytest.mark.parametrize("program", ["blobs", "mnistm", "digits", "ablation"])
+@pytest.mark.parametrize("program", ["blobs", "mnistm", "digits", "signs", "ablation"])
 def test_help_imports_nothing_slow_and_refuses_abbreviations(program):
     asked = f"""
 import sys

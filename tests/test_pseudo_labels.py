@@ -33,18 +33,18 @@ def kind(request):
 
 @pytest.fixture
 def make(make_dann, kind):
-    """``make(threshold, dtype=)``: as ``make_dann``, with pseudo-labels.
+    """``make(threshold, dtype=, balance=)``: as ``make_dann``, with pseudo-labels.
 
     Its answers differ from example to example.
     """
     x = make_target(kind)[2][0]
 
-    def make(threshold=0.45, dtype=np.float64):
+    def make(threshold=0.45, dtype=np.float64, balance=1.0):
         networks = make_dann(kind).networks
         f, (head,) = networks[0].forward(x), networks[1].layers
         head.params["W"] *= 10
         head.params["b"] -= f.mean(axis=0) @ head.params["W"]
-        return PseudoLabelDANN(*networks, threshold=threshold).convert(
+        return PseudoLabelDANN(*networks, threshold=threshold, balance=balance).convert(
             lambda array: array.astype(dtype)
         )
 
@@ -62,8 +62,8 @@ def in_between(q):
     return (low + high) / 2
 
 
-def label_losses(dann, x_source, y_source, x_bent, guesses, sure):
-    """L_y + L_u + L_b in training mode."""
+def label_losses(dann, x_source, y_source, x_bent, guesses, sure, balance=1.0):
+    """L_y + L_u + balance L_b in training mode."""
     n = len(x_source)
     p = softmax(
         dann.label_head.forward(
@@ -74,12 +74,12 @@ def label_losses(dann, x_source, y_source, x_bent, guesses, sure):
     return (
         -np.log(of_source).mean()
         - (sure * np.log(of_target)).mean()
-        - np.log(p.shape[1] * p[n:].mean(axis=0)).mean()
+        - balance * np.log(p.shape[1] * p[n:].mean(axis=0)).mean()
     )
 
 
-@pytest.mark.parametrize("lam", [0.0, 0.3, 2.5])
-def test_a_step_sets_the_gradients_of_all_four_losses(make, place, kind, lam):
+@pytest.mark.parametrize("lam, balance", [(0.0, 1.0), (0.3, 1.0), (2.5, 1.0), (0.3, 0), (0.3, 0.4)])
+def test_a_step_sets_the_gradients_of_all_four_losses(make, place, kind, lam, balance):
     x_source, y_source, (x, x_bent) = batch = make_target(kind)
     reference = make()
     q = answers(reference, x)
@@ -88,10 +88,12 @@ def test_a_step_sets_the_gradients_of_all_four_losses(make, place, kind, lam):
     assert 0 < sure.sum() < len(sure)
     label = differences(
         reference,
-        lambda: label_losses(reference, x_source, y_source, x_bent, q.argmax(axis=1), sure),
+        lambda: label_losses(
+            reference, x_source, y_source, x_bent, q.argmax(axis=1), sure, balance
+        ),
     )
     domain = differences(reference, lambda: both_losses(reference, x_source, y_source, x_bent)[1])
-    dann = make(threshold).convert(place)
+    dann = make(threshold, balance=balance).convert(place)
     losses = dann.compute_gradients(*placed(place, batch[:2]), placed(place, batch[2]), lam)
     assert_gradients(
         dann.features, {name: label[0][name] - lam * domain[0][name] for name in label[0]}

@@ -12,6 +12,7 @@ from minidann.data.sklearn_digits import load_digits_pair
 from minidann.data.svhn import load_svhn
 from minidann.data.synth_digits import load_synth_digits, make_synth_digits
 from minidann.data.toy import make_blobs_pair, make_moons_pair
+from minidann.data.traffic_signs import load_gtsrb, load_synsigns
 from minidann.data.usps import load_usps
 
 __all__ = [
@@ -23,9 +24,11 @@ __all__ = [
     "load_amazon",
     "load_backgrounds",
     "load_digits_pair",
+    "load_gtsrb",
     "load_mnist",
     "load_mnistm_release",
     "load_svhn",
+    "load_synsigns",
     "load_synth_digits",
     "load_usps",
     "make_blobs_pair",

@@ -189,21 +189,23 @@ def state(dataset: DataSet, data_dir: str | None = None) -> tuple[str, str, str]
         return "needs no files", "", ""
     paths = [path for file in files if (path := locate(file, data_dir))]
     where = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
-    size = (
-        f"{sum(path.stat().st_size for path in contents(dataset, paths)) / 1e6:,.1f} MB"
-        if paths
-        else ""
-    )
+    size = f"{sum(path.stat().st_size for path in contents(paths)) / 1e6:,.1f} MB" if paths else ""
     if len(paths) == len(files):
         return "present", where, size
     return f"{len(paths)} of {len(files)} files" if paths else "not present", where, size
 
 
-def contents(dataset: DataSet, paths: list[Path]) -> Iterable[Path]:
-    """The files of a data set on disk: those paths; if it was put there by hand, their folders."""
-    if dataset.parts or dataset.name in fetchable():
-        return paths
-    return {path for found in paths for path in found.parent.rglob("*") if path.is_file()}
+def contents(paths: list[Path]) -> Iterable[Path]:
+    """The files of a data set on disk, of which ``paths`` are the ones that are looked for.
+
+    What was unpacked is a folder, and a list of images (.txt) stands beside its images.
+    """
+    for path in paths:
+        if path.is_dir() or path.suffix == ".txt":
+            folder = path if path.is_dir() else path.parent
+            yield from (file for file in folder.rglob("*") if file.is_file())
+        else:
+            yield path
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def complete(dataset: DataSet, folder: Path, progress: bool) -> list[File]:
         return []  # another process was faster, and has checked them
     for file in dataset.files:
         if path := present(file, folder):
-            lend(path, staging / file.name)
+            lend(path, staging / path.relative_to(folder))
         elif not (staging / file.name).exists():
             fetch(file, staging, progress)
     try:
@@ -316,8 +316,8 @@ def missing(dataset: DataSet, folder: PathLike) -> list[File]:
 
 
 def present(file: File, folder: PathLike) -> Path | None:
-    """Path of a file in one folder, with or without its .gz; None if it is not there."""
-    candidates = (Path(folder, name) for name in (file.name, file.name.removesuffix(".gz")))
+    """Path of a file in one folder, also without its .gz or unpacked; None if it is not there."""
+    candidates = (Path(folder, name) for name in file.candidates)
     return next((path for path in candidates if path.exists()), None)
 
 
@@ -331,7 +331,6 @@ def lend(path: Path, staged: Path) -> None:
 
     The data set is loaded as a whole from there.
     """
-    staged = staged.with_name(path.name)
     staged.parent.mkdir(parents=True, exist_ok=True)
     staged.unlink(missing_ok=True)
     try:

@@ -41,7 +41,7 @@ LARGEST = 1 << 30  # bytes; no idx file of this family comes near, so a larger h
 class Digits(NamedTuple):
     """A data set of images with labels, split in two.
 
-    ``x_*`` uint8 (N, H, W) or (N, H, W, 3); ``y_*`` int64 (N,), 0..9.
+    ``x_*`` uint8 (N, H, W) or (N, H, W, 3); ``y_*`` int64 (N,), 0..9 (of traffic signs, 0..42).
     """
 
     x_train: np.ndarray

@@ -15,9 +15,11 @@ from minidann.data import (
     mnist_m,
     mnistm_release,
     photographs,
+    small_signs,
     svhn,
     synth_digits,
     toy,
+    traffic_signs,
     usps,
 )
 from minidann.data.mnist import Digits
@@ -41,7 +43,8 @@ class DataSet(NamedTuple):
     addresses has to be put in place by hand. ``parts`` are the names of the data sets that it is
     made of, if it has no files of its own. ``load`` is a function of a data folder, which raises
     InputError if a file is missing or its content damaged; ``options`` names the keywords that it
-    also understands.
+    also understands. ``classes`` are the names of an image set's classes, in the order of its
+    labels.
     """
 
     name: str
@@ -53,6 +56,7 @@ class DataSet(NamedTuple):
     load: Callable[..., Any]
     parts: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    classes: tuple[str, ...] = tuple("0123456789")
 
 
 def load_dataset(
@@ -80,13 +84,13 @@ def load_dataset(
     Returns
     -------
     Digits
-        For images of digits; other data sets come in forms of their own.
+        For images of digits or signs; other data sets come in forms of their own.
 
     Raises
     ------
     InputError
         If there is no such data set, a file is missing or damaged, or ``limit`` is given for a
-        data set that is no set of digits.
+        data set that is no set of images in this form.
     """
     dataset = find_dataset(name)
     given = {"binarize": binarize, "limit": limit}
@@ -237,6 +241,46 @@ DATASETS = {
             "not stated",
             "Hastie et al., 2009, https://hastie.su.domains/ElemStatLearn/",
             usps.load_usps,
+        ),
+        DataSet(
+            "synsigns",
+            "Synthetic Signs: drawn traffic signs of 43 kinds, 40x40, colour",
+            (traffic_signs.SYNSIGNS,),
+            "90,000 + 10,000",
+            "not stated",
+            f"Moiseev et al., 2013, {traffic_signs.SYNSIGNS_PAGE}",
+            traffic_signs.load_synsigns,
+            classes=traffic_signs.CLASSES,
+        ),
+        DataSet(
+            "gtsrb",
+            "GTSRB: photographed traffic signs of 43 kinds, cut out and brought to 40x40, colour",
+            tuple(traffic_signs.GTSRB.values()),
+            "39,209 + 12,630",
+            "not stated",
+            f"Stallkamp et al., 2012, {traffic_signs.GTSRB_PAGE}",
+            traffic_signs.load_gtsrb,
+            classes=traffic_signs.CLASSES,
+        ),
+        DataSet(
+            "synsigns-small",
+            "A small part of Synthetic Signs; not distributed",
+            (small_signs.SYNSIGNS_SMALL,),
+            "1,784 + 198",
+            "that of synsigns",
+            f"Moiseev et al., 2013, {traffic_signs.SYNSIGNS_PAGE}",
+            small_signs.load_synsigns_small,
+            classes=traffic_signs.CLASSES,
+        ),
+        DataSet(
+            "gtsrb-small",
+            "A small part of GTSRB; not distributed",
+            (small_signs.GTSRB_SMALL,),
+            "1,369 + 631",
+            "that of gtsrb",
+            f"Stallkamp et al., 2012, {traffic_signs.GTSRB_PAGE}",
+            small_signs.load_gtsrb_small,
+            classes=traffic_signs.CLASSES,
         ),
         DataSet(
             "amazon",

@@ -2,8 +2,9 @@
 
     python -m minidann.data show mnist svhn synth --out sheet.png
 
-Digits, drawn at random from the training set, stand in a column for each label. Photographs are
-shown as thumbnails, points in the plane, reviews as a matrix of which words occur in which review.
+Digits, drawn at random from the training set, stand in a column for each label; with more than ten
+labels the columns are shorter and stand in several rows. Photographs are shown as thumbnails,
+points in the plane, reviews as a matrix of which words occur in which review.
 """
 
 import textwrap
@@ -21,7 +22,8 @@ from minidann.data.store import PathLike
 from minidann.data.toy import Points
 from minidann.runtime.files import replacing
 
-ROWS = 8  # images of each label
+ROWS = 8  # images in a column
+WIDEST = 15  # columns that stand side by side
 MARKERS, COLOURS = ("o", "^"), ("#0072b2", "#d55e00")
 
 
@@ -72,17 +74,31 @@ def draw(axis: Axes, data: Any, rng: np.random.Generator) -> None:
 def draw_digits(axis: Axes, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
     """A column for each label."""
     x = x if x.ndim == 4 else np.repeat(x[..., None], 3, axis=3)
-    columns = []
-    for label in range(10):
-        rows = np.flatnonzero(y == label)
-        chosen = rng.choice(rows, ROWS, replace=len(rows) < ROWS) if len(rows) else rows
-        images = [*x[chosen], *np.full((ROWS - len(chosen), *x.shape[1:]), 255, np.uint8)]
-        columns.append(np.concatenate(images))
-    axis.imshow(np.concatenate(columns, axis=1), interpolation="nearest")
-    width = x.shape[2]
-    axis.set(xticks=width * (np.arange(10) + 0.5), xticklabels=range(10), yticks=[])
+    labels = max(10, int(y.max()) + 1)
+    bands = -(-labels // WIDEST)
+    across, down = -(-labels // bands), ROWS // bands
+    columns = [column(x[y == label], down, rng) for label in range(bands * across)]
+    rows = [columns[start : start + across] for start in range(0, bands * across, across)]
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    axis.imshow(sheet, interpolation="nearest")
+    height, width = x.shape[1:3]
+    axis.set(xticks=width * (np.arange(across) + 0.5), xticklabels=range(across), yticks=[])
+    if bands > 1:  # the labels of a lower row would be nowhere
+        axis.set_xticks([])
+        for label in range(labels):
+            row, place = divmod(label, across)
+            corner = (width * (place + 0.06), height * (down * row + 0.06))
+            box = {"facecolor": "white", "pad": 0.8, "linewidth": 0}
+            axis.text(*corner, str(label), fontsize=5, va="top", bbox=box)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
+
+
+def column(x: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """n of the images x (N, H, W, 3), drawn at random, one below the other; white if N = 0."""
+    if not len(x):
+        return np.full((n * x.shape[1], *x.shape[2:]), 255, np.uint8)
+    return np.concatenate(x[rng.choice(len(x), n, replace=len(x) < n)])
 
 
 def draw_photographs(

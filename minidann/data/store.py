@@ -30,12 +30,21 @@ class File(NamedTuple):
     ``addresses`` are tried in order. ``sha256`` is the hash of the content, as the loader of the
     data set defines it; "" if it is not known. ``dataset`` is the name that ``python -m
     minidann.data fetch`` has for the data set, if it differs from the name of the folder.
+    ``unpacked`` is what the user gets who unpacks the file, an archive, where it lies; it serves as
+    well.
     """
 
     name: str
     addresses: tuple[str, ...]
     sha256: str = ""
     dataset: str = ""
+    unpacked: str = ""
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The names under which its content may lie in a data folder."""
+        names = (self.name, self.name.removesuffix(".gz"), self.unpacked)
+        return tuple(dict.fromkeys(filter(None, names)))
 
 
 def folders(data_dir: PathLike | None = None) -> list[Path]:
@@ -45,15 +54,17 @@ def folders(data_dir: PathLike | None = None) -> list[Path]:
     return [Path(folder) for folder in named if folder] + standard
 
 
-def find(file: File, data_dir: PathLike | None = None) -> Path:
+def find(file: File, data_dir: PathLike | None = None, *, remedy: str = "") -> Path:
     """Path of a file.
 
     Parameters
     ----------
     file : File
-        One whose name ends in ``.gz`` is also found without it.
+        One whose name ends in ``.gz`` is also found without it, an archive also unpacked.
     data_dir : path, optional
         Searched first.
+    remedy : str
+        What to do if it is missing, for the message; by default, to download it.
 
     Raises
     ------
@@ -66,17 +77,17 @@ def find(file: File, data_dir: PathLike | None = None) -> Path:
             "or leave it out"
         )
     for folder in folders(data_dir):
-        for candidate in (file.name, file.name.removesuffix(".gz")):
+        for candidate in file.candidates:
             if (folder / candidate).exists():
                 return folder / candidate
     searched = ", ".join(str(folder) for folder in folders(data_dir))
     dataset = file.dataset or Path(file.name).parts[0]
-    raise InputError(
-        f"{file.name} is in none of the data folders ({searched}); "
+    remedy = remedy or (
         f"python -m minidann.data fetch {dataset} downloads it from {file.addresses[0]}; "
         "or put it there yourself, name another folder with --data-dir or MINIDANN_DATA, "
         "or run with --data digits, which needs no files"
     )
+    raise InputError(f"{file.name} is in none of the data folders ({searched}); {remedy}")
 
 
 def verify(file: File, path: PathLike, *content: np.ndarray | bytes) -> None:

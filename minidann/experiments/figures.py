@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minidann.experiments.config import ImageSettings
-from minidann.experiments.image_sets import load_digits
+from minidann.experiments.image_sets import class_names, load_digits
 from minidann.experiments.images import EMBEDDED
 from minidann.experiments.recipes import RECIPES
-from minidann.experiments.runs import METHODS
-from minidann.experiments.tables import Outcomes, of_pair
+from minidann.experiments.tables import Outcomes, in_order, of_pair
 from minidann.runtime.files import replacing
 from minidann.runtime.progress import progress_bar
 
@@ -62,9 +61,9 @@ def pair_figures(
         yield "curves", plots.curves(rows)
     seed = min((task.seed for task in outcomes), default=0)
     first = {
-        method: outcome
-        for method in METHODS
-        for task, outcome in of_pair(outcomes, source, target, method).items()
+        variant or method: outcome
+        for method, variant in in_order(outcomes)
+        for task, outcome in of_pair(outcomes, source, target, method, variant).items()
         if task.seed == seed
     }
     embedded = {
@@ -78,4 +77,8 @@ def pair_figures(
         matrices = {
             method: outcome.record["confusion"][target] for method, outcome in first.items()
         }
-        yield "confusion", plots.confusion(matrices)
+        names = class_names(target)
+        if len(names) > plots.MOST_CLASSES:
+            yield "confusion", plots.confused_pairs(matrices, names)
+        else:
+            yield "confusion", plots.confusion(matrices)

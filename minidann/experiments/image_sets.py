@@ -6,7 +6,7 @@ from functools import cache
 
 from minidann.data import Digits, as_pair
 from minidann.data.pairs import Domain
-from minidann.data.registry import load_dataset
+from minidann.data.registry import find_dataset, load_dataset
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.recipes import RECIPES, Recipe
 from minidann.runtime.errors import InputError
@@ -17,6 +17,11 @@ load = cache(load_dataset)  # the tasks of one process share their sets
 def load_digits(name: str, recipe: Recipe, settings: ImageSettings) -> Digits:
     """A set of digits by its name, as the recipe wants it; loaded once."""
     return load(name, binarize=recipe.binarize, limit=settings.limit, data_dir=settings.data_dir)
+
+
+def class_names(name: str) -> list[str]:
+    """What the classes of a set are called, in the order of its labels."""
+    return list(find_dataset(name).classes)
 
 
 def load_sets(names: Iterable[str], settings: ImageSettings) -> None:
@@ -51,4 +56,5 @@ def load_pair(
     ``oracle_labels`` says whether the target's training labels are wanted.
     """
     source, target = (load_digits(name, recipe, settings) for name in names)
-    return as_pair(source, target, size=recipe.size, mean=recipe.mean, oracle_labels=oracle_labels)
+    form = {"size": recipe.size, "fit": recipe.fit, "mean": recipe.mean}
+    return as_pair(source, target, **form, oracle_labels=oracle_labels)

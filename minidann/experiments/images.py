@@ -3,11 +3,12 @@
     train_and_test(task, settings)    load the pair, train, test        -> Outcome
     train_recipe(recipe, ...)         the network of a recipe           -> DANN and its History
 
-The images are of digits, in the form that :func:`minidann.data.as_pair` gives them.
+The images are of digits or signs, in the form that :func:`minidann.data.as_pair` gives them.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from minidann.data.pairs import Domain
 from minidann.data.preprocessing import ImagePreparation, preparation
 from minidann.experiments.checkpoints import Checkpoint
 from minidann.experiments.config import ImageSettings
-from minidann.experiments.image_sets import load_pair
+from minidann.experiments.image_sets import class_names, load_pair
 from minidann.experiments.recipes import RECIPES, Augmentation, Recipe
 from minidann.experiments.runs import Outcome, Task
 from minidann.metrics import evaluate, predictions
@@ -32,7 +33,6 @@ from minidann.train import fit
 MONITORED = 500  # test images of each domain, for the curves
 CALIBRATION = 2000  # training images of the target whose statistics batch-norm adopts, if it does
 EMBEDDED = 500  # test images of each domain, for the t-SNE
-CLASSES = 10
 
 Transfer = Callable[[Array], Array]
 
@@ -41,15 +41,17 @@ def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) 
     """Train one network and test it.
 
     The record has the accuracies of the last step on all test images, and for each target tested a
-    confusion matrix (a row a digit, a column an answer). A network that was trained on the source
+    confusion matrix (a row a class, a column an answer). A network that was trained on the source
     alone serves all targets, ``settings.tested``. The features are those of some test images of
-    source and target, by the target's name.
+    source and target, by the target's name. A task's variant is the recipe that it follows in place
+    of that of the settings.
 
     Returns
     -------
     Outcome
         Without features if Ctrl-C ended the training.
     """
+    settings = replace(settings, recipe=task.variant or settings.recipe)
     recipe = settings.adjust(RECIPES[settings.recipe])
     transfer = transfer_to(settings.device)
     source, target = load_pair(recipe, task.pair, settings, oracle_labels=task.method == "target")
@@ -63,7 +65,8 @@ def train_and_test(task: Task, settings: ImageSettings, row: int | None = None) 
     save_model(dann, target, task, settings)
     record = outcome.record | accuracies(dann, source, target, transfer)
     record["confusion"] = {
-        name: confusion_matrix(dann, other, transfer).tolist() for name, other in others.items()
+        name: confusion_matrix(dann, other, len(class_names(name)), transfer).tolist()
+        for name, other in others.items()
     }
     features = {
         name: np.concatenate([embed(dann, domain, transfer) for domain in (source, other)])
@@ -85,7 +88,8 @@ def train_task(
     Returns
     -------
     (DANN, Outcome)
-        The record has the seconds, or ``stopped_at`` if Ctrl-C ended the training.
+        The record has the number of images, training and test, and the seconds, or ``stopped_at``
+        if Ctrl-C ended the training.
     """
     record = task.record() | {"steps": recipe.steps}
     identity = record | {
@@ -107,6 +111,10 @@ def train_task(
             device=settings.device,
             callbacks=[checkpoint, ProgressBar(bar)],
         )
+    domains = {task.source: source, task.target: target}
+    record["images"] = {
+        name: [len(domain.x_train), len(domain.x_test)] for name, domain in domains.items()
+    }
     reached = history[-1]["step"] if history else 0
     if reached < recipe.steps:
         record["stopped_at"] = reached
@@ -217,8 +225,8 @@ def adapt_batch_norm(dann: DANN, domain: Domain, transfer: Transfer) -> None:
 def save_model(dann: DANN, target: Domain, task: Task, settings: ImageSettings) -> None:
     """Save the network with what it takes to read an image of the target, if it is to be kept."""
     if path := settings.model_file(task):
-        preparation = ImagePreparation.of(target).to_dict()
-        dann.save(path, preparation=preparation, class_names=[str(n) for n in range(CLASSES)])
+        prepared = ImagePreparation.of(target, RECIPES[settings.recipe].fit)
+        dann.save(path, preparation=prepared.to_dict(), class_names=class_names(task.target))
 
 
 def accuracies(dann: DANN, source: Domain, target: Domain, transfer: Transfer) -> dict[str, float]:
@@ -232,11 +240,11 @@ def accuracies(dann: DANN, source: Domain, target: Domain, transfer: Transfer) -
     )
 
 
-def confusion_matrix(dann: DANN, domain: Domain, transfer: Transfer) -> np.ndarray:
-    """How many test images of each digit were given each answer: int (10 digits, 10 answers)."""
+def confusion_matrix(dann: DANN, domain: Domain, classes: int, transfer: Transfer) -> np.ndarray:
+    """How many test images of each class were given each answer: int (classes, answers)."""
     answers, _ = predictions(dann, domain.x_test, preparation(domain.mean, transfer))
-    counts = np.bincount(CLASSES * domain.y_test + answers, minlength=CLASSES**2)
-    return counts.reshape(CLASSES, CLASSES)
+    counts = np.bincount(classes * domain.y_test + answers, minlength=classes**2)
+    return counts.reshape(classes, classes)
 
 
 def embed(dann: DANN, domain: Domain, transfer: Transfer) -> np.ndarray:

@@ -34,6 +34,9 @@ TEN = (
 )
 
 
+MOST_CLASSES = len(TEN)  # that a legend or a confusion matrix can show
+
+
 def image_grid(
     domains: Mapping[str, Digits],
     columns: int = 8,
@@ -68,17 +71,23 @@ def image_grid(
 def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     """Losses, accuracies and schedules over the steps, a column for each method.
 
-    ``history``: rows of a :class:`minidann.callbacks.History` with ``method`` and ``seed``.
+    ``history``: rows of a :class:`minidann.callbacks.History` with ``method``, ``seed`` and, if
+    there is one, ``variant``.
     """
-    methods = list(dict.fromkeys(row["method"] for row in history))
+
+    def title(row: Mapping[str, Any]) -> str:
+        return row.get("variant") or METHODS.get(row["method"], row["method"])
+
+    methods = list(dict.fromkeys(map(title, history)))
     figure = Figure(figsize=(1 + 3.6 * len(methods), 6.5), layout="constrained")
     panels = figure.subplots(3, len(methods), sharex=True, sharey="row", squeeze=False)
     for column, method in zip(panels.T, methods):
-        seeds = list(dict.fromkeys(row["seed"] for row in history if row["method"] == method))
+        seeds = list(dict.fromkeys(row["seed"] for row in history if title(row) == method))
         for seed in seeds:
-            rows = [row for row in history if (row["method"], row["seed"]) == (method, seed)]
-            _curves_of_run(column, rows, adversarial=method == "dann", labelled=seed == seeds[0])
-        column[0].set_title(METHODS.get(method, method))
+            rows = [row for row in history if (title(row), row["seed"]) == (method, seed)]
+            adversarial = rows[0]["method"] == "dann"
+            _curves_of_run(column, rows, adversarial, labelled=seed == seeds[0])
+        column[0].set_title(method)
         column[2].set_xlabel("step")
         for axis in column:
             axis.grid(alpha=0.3)
@@ -126,10 +135,13 @@ def _curves_of_run(
 def embedding(
     features: Mapping[str, np.ndarray], y_source: np.ndarray, y_target: np.ndarray
 ) -> Figure:
-    """t-SNE of source and target features, a row for each method, coloured by domain and by digit.
+    """t-SNE of source and target features, a row for each method, coloured by domain and by class.
 
-    ``features``: of each method (N_source + N_target, F), source first.
+    ``features``: of each method (N_source + N_target, F), source first. With more than ten classes
+    the colours begin anew, and there is no legend of them.
     """
+    classes = 1 + max(y_source.max(), y_target.max())
+    what = "digits" if classes <= MOST_CLASSES else f"{classes} classes in ten colours"
     figure = Figure(figsize=(9, 0.3 + 4.6 * len(features)), layout="constrained")
     panels = figure.subplots(len(features), 2, squeeze=False)
     n = len(y_source)
@@ -143,7 +155,7 @@ def embedding(
                 *points[rows].T, s=9, color=colour, marker=marker, alpha=0.7, lw=0, label=name
             )
             for digit, colour in enumerate(TEN):
-                of_digit = points[rows][labels == digit]
+                of_digit = points[rows][labels % MOST_CLASSES == digit]
                 by_digit.scatter(
                     *of_digit.T,
                     s=9,
@@ -153,9 +165,11 @@ def embedding(
                     lw=0,
                     label=str(digit) if name == "source" else None,
                 )
-        by_domain.set_title(f"{METHODS[method]}: domains")
-        by_digit.set_title(f"{METHODS[method]}: digits (o source, ^ target)")
+        by_domain.set_title(f"{METHODS.get(method, method)}: domains")
+        by_digit.set_title(f"{METHODS.get(method, method)}: {what} (o source, ^ target)")
         for axis, size in ((by_domain, 10), (by_digit, 8)):
+            if axis is by_digit and classes > MOST_CLASSES:
+                continue
             axis.legend(
                 markerscale=2,
                 ncols=10,
@@ -194,12 +208,44 @@ def confusion(matrices: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
             )
         right = np.trace(np.array(counts)) / np.sum(counts)
         axis.set(
-            title=f"{METHODS[method]}: {right:.2%} right",
+            title=f"{METHODS.get(method, method)}: {right:.2%} right",
             xlabel="answer",
             xticks=range(10),
             yticks=range(10),
         )
     panels[0].set_ylabel("digit; % of its images")
+    return figure
+
+
+def confused_pairs(
+    matrices: Mapping[str, Sequence[Sequence[int]]], names: Sequence[str], most: int = 10
+) -> Figure:
+    """The most frequent mistakes, a panel for each method: what was taken for what, and how often.
+
+    For more classes than :func:`confusion` has room for. ``matrices``: of each method (K, K)
+    counts, a row a class and a column an answer; ``names``: of the K classes. A bar is the share of
+    a class's images that were given that wrong answer.
+    """
+    figure = Figure(figsize=(11, 0.5 + 3.1 * len(matrices)), layout="constrained")
+    panels = figure.subplots(len(matrices), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (method, matrix) in zip(panels, matrices.items()):
+        counts = np.array(matrix)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        wrong = np.where(np.eye(len(names), dtype=bool), 0, shares)
+        worst = np.argsort(-wrong, axis=None, kind="stable")[:most]
+        pairs = [divmod(int(place), len(names)) for place in worst if wrong.flat[place] > 0]
+        titles = [f"{names[true]}, taken for {names[answer]}" for true, answer in pairs]
+        bars = axis.barh(range(len(pairs)), [wrong[pair] for pair in pairs], color=BLUE)
+        axis.bar_label(bars, [f"{wrong[pair]:.0%}" for pair in pairs], fontsize=8, padding=2)
+        axis.set(
+            title=f"{METHODS.get(method, method)}: {np.trace(counts) / counts.sum():.2%} right of "
+            f"{counts.sum():,} test images",
+            yticks=range(len(pairs)),
+            yticklabels=titles,
+        )
+        axis.invert_yaxis()
+        axis.set_xlim(0, 1)
+    panels[-1].set_xlabel("share of the class's test images")
     return figure
 
 

@@ -70,9 +70,10 @@ def save_results(
 
 
 def save_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of all runs as a CSV file with a header."""
+    """Write the rows of all runs as a CSV file with a header; what a row lacks is left empty."""
+    names = dict.fromkeys(name for row in rows for name in row) or ["step"]
     with replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["step"])
+        writer = csv.DictWriter(file, fieldnames=list(names))
         writer.writeheader()
         writer.writerows(rows)
 

@@ -13,8 +13,10 @@ Outcomes = Mapping[Task, Outcome]
 Records = Sequence[Mapping[str, Any]]
 
 
-def of_pair(outcomes: Outcomes, source: str, target: str, method: str) -> dict[Task, Outcome]:
-    """The outcomes that say how a method does from source to target.
+def of_pair(
+    outcomes: Outcomes, source: str, target: str, method: str, variant: str | None = None
+) -> dict[Task, Outcome]:
+    """The outcomes that say how a method, or a variant of it, does from source to target.
 
     For source only, any run on the source that was tested on the target; for the ceiling, any run
     on the target.
@@ -28,7 +30,9 @@ def of_pair(outcomes: Outcomes, source: str, target: str, method: str) -> dict[T
     return {
         task: outcome
         for task, outcome in outcomes.items()
-        if task.method == method and fits(task) and target in outcome.record["confusion"]
+        if (task.method, task.variant) == (method, variant)
+        and fits(task)
+        and target in outcome.record["confusion"]
     }
 
 
@@ -46,16 +50,18 @@ def domain_accuracy(record: Mapping[str, Any]) -> float:
 def pair_table(outcomes: Outcomes, pairs: Sequence[tuple[str, str]]) -> str:
     """A line for each method of each pair, and the share of the gap that DANN closes."""
     heads = ("source accuracy", "target accuracy", "domain accuracy")
-    lines = [line("", heads, 36) + f" {'seconds':>8}"]
+    rows = in_order(outcomes)
+    width = max([36, *(len(f"{' to '.join(pair)}, {METHODS['target']}") for pair in pairs)])
+    lines = [line("", heads, width) + f" {'seconds':>8}"]
     for source, target in pairs:
         means = {}
-        for method in METHODS:
-            found = of_pair(outcomes, source, target, method)
+        for method, variant in rows:
+            found = of_pair(outcomes, source, target, method, variant)
             if not found:
                 continue
             records = [outcome.record for outcome in found.values()]
             on_target = [target_accuracy(outcome, target) for outcome in found.values()]
-            means[method] = sum(on_target) / len(on_target)
+            means[variant or method] = sum(on_target) / len(on_target)
             of_source = all(task.source == source for task in found)
             cells = (
                 spread([record["source_class"] for record in records]) if of_source else "-",
@@ -63,13 +69,19 @@ def pair_table(outcomes: Outcomes, pairs: Sequence[tuple[str, str]]) -> str:
                 spread(list(map(domain_accuracy, records))) if method == "dann" else "-",
             )
             seconds = sum(record["seconds"] for record in records) / len(records)
-            title = f"{source} to {target}, {METHODS[method]}"
-            lines.append(line(title, cells, 36) + f" {seconds:>8.0f}")
-        if len(means) == len(METHODS) and means["target"] != means["source"]:
+            title = f"{source} to {target}, {variant or METHODS[method]}"
+            lines.append(line(title, cells, width) + f" {seconds:>8.0f}")
+        if means.keys() >= METHODS.keys() and means["target"] != means["source"]:
             share = (means["dann"] - means["source"]) / (means["target"] - means["source"])
             gap = "of the gap between source only and trained on target"
-            lines.append(f"{'':<36} DANN closes {share:.1%} {gap}")
+            lines.append(f"{'':<{width}} DANN closes {share:.1%} {gap}")
     return "\n".join(lines)
+
+
+def in_order(tasks: Iterable[Task]) -> list[tuple[str, str | None]]:
+    """(method, variant) of the tasks, as the methods stand in METHODS, each before its variants."""
+    found = dict.fromkeys((task.method, task.variant) for task in tasks)
+    return sorted(found, key=lambda row: (list(METHODS).index(row[0]), row[1] or ""))
 
 
 def matrix_table(outcomes: Outcomes, names: Sequence[str]) -> str:

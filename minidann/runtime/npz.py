@@ -2,6 +2,7 @@
 
 Beside the arrays stands a SHA-256 of all names, dtypes, shapes and numbers, so that a changed byte
 is noticed. Nothing in the file is compressed: what it claims to hold cannot be larger than it is.
+:func:`read_npz` reads an .npz that others have written, too.
 """
 
 import hashlib
@@ -55,6 +56,31 @@ def load_arrays(path: str | PathLike) -> State:
     OSError
         If it cannot be opened.
     """
+    arrays = read_npz(path)
+    seal = arrays.pop(FINGERPRINT, None)
+    if seal is None:
+        raise ValueError(f"it has no {FINGERPRINT} of its contents")
+    if str(seal) != fingerprint(arrays):
+        raise ValueError("its contents have been changed since it was written")
+    return arrays
+
+
+def read_npz(path: str | PathLike, unpacked: int | None = None) -> State:
+    """The arrays of numbers and text in any .npz, read-only; nothing is unpickled.
+
+    Parameters
+    ----------
+    path : path
+    unpacked : int, optional
+        Bytes that the arrays may have together, decompressed. Without it nothing may be compressed.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, damaged or larger; one sentence, for a message that names the file.
+    OSError
+        If it cannot be opened.
+    """
     path = Path(path)
     size = path.stat().st_size
     if size > LARGEST:
@@ -62,20 +88,17 @@ def load_arrays(path: str | PathLike) -> State:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+            total = sum(one.file_size for one in members)
+            if unpacked is not None and total > unpacked:
+                raise ValueError(f"it claims to hold {total} bytes, more than {unpacked}")
             compressed = any(one.compress_type != zipfile.ZIP_STORED for one in members)
-            if compressed or sum(one.file_size for one in members) > size:
+            if unpacked is None and (compressed or total > size):
                 raise ValueError("it claims to hold more than its own size")
-            arrays = {one.filename.removesuffix(".npy"): _read(archive, one) for one in members}
+            return {one.filename.removesuffix(".npy"): _read(archive, one) for one in members}
     except (OSError, ValueError):
         raise
     except Exception as error:  # a damaged file can raise nearly anything
         raise ValueError(f"it is not a whole .npz file ({type(error).__name__})") from error
-    seal = arrays.pop(FINGERPRINT, None)
-    if seal is None:
-        raise ValueError(f"it has no {FINGERPRINT} of its contents")
-    if str(seal) != fingerprint(arrays):
-        raise ValueError("its contents have been changed since it was written")
-    return arrays
 
 
 def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:

@@ -716,6 +716,7 @@ def test_a_set_made_of_others_is_fetched_as_these(small, monkeypatch, tmp_path):
         ("moons", "needs no files"),
         ("synth", "needs no files"),
         ("mnistm-release", "by hand"),
+        ("synsigns", "by hand"),
     ],
 )
 def test_what_can_not_be_fetched_is_said_before_anything_is(
@@ -826,5 +827,5 @@ def test_every_data_set_loads_or_says_what_is_missing(name, no_data):
     if not dataset.files and not dataset.parts:
         assert len(dataset.load(None)[0])
         return
-    with pytest.raises(InputError, match=r"mnist|bsds500|svhn|usps|amazon"):
+    with pytest.raises(InputError, match=r"mnist|bsds500|svhn|usps|amazon|signs"):
         dataset.load(None)

@@ -92,3 +92,10 @@ def test_only_so_many_house_numbers_are_drawn(monkeypatch):
 def test_a_limit_for_what_has_no_images_is_refused():
     with pytest.raises(InputError, match=r"'blobs' has no images to limit to 5"):
         load_dataset("blobs", limit=5)
+
+
+def test_images_of_signs_have_the_names_of_signs_and_others_of_digits():
+    signs = {name for name, dataset in DATASETS.items() if len(dataset.classes) == 43}
+    assert signs == {"synsigns", "gtsrb", "synsigns-small", "gtsrb-small"}
+    assert DATASETS["gtsrb"].classes[14] == "stop"
+    assert "".join(DATASETS["mnist"].classes) == "0123456789"

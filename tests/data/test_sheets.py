@@ -59,6 +59,20 @@ def test_every_column_holds_the_digits_of_its_label(name):
     ]
 
 
+def test_of_many_classes_each_has_its_place_and_number():
+    axis = Figure().subplots()
+    labels = np.delete(np.arange(172) % 43, 5)
+    x = np.repeat(labels, 16).reshape(-1, 4, 4)[..., None].repeat(3, axis=3).astype(np.uint8)
+    sheets.draw(axis, Digits(x, labels, x, labels), np.random.default_rng(0))
+    drawn = axis.images[0].get_array()
+    assert drawn.shape == (3 * 2 * 4, 15 * 4, 3)  # three rows of fifteen columns of two images
+    assert [text.get_text() for text in axis.texts] == [str(label) for label in range(43)]
+    for label, text in enumerate(axis.texts):
+        right, down = (int(at) // 4 for at in text.get_position())
+        assert (drawn[4 * down : 4 * down + 8, 4 * right : 4 * right + 4] == label).all()
+    assert (drawn[16:, 13 * 4 :] == 255).all()  # there is no class 43
+
+
 def test_positive_reviews_stand_below_negative_ones():
     axis = Figure().subplots()
     positive = np.arange(30) % 2

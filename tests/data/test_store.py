@@ -104,3 +104,13 @@ def test_zero_switches_verification_off_and_nothing_else_does(verified, monkeypa
 
 def test_an_unknown_hash_is_not_verified(verified):
     store.verify(FILE, "", b"anything")
+
+
+def test_what_an_archive_was_unpacked_to_serves_as_well(no_data, tmp_path):
+    file = store.File("signs/all.zip", (), unpacked="signs/all")
+    with pytest.raises(InputError, match=r"all\.zip is in none .*: write to us$"):
+        store.find(file, tmp_path, remedy="it is lost: write to us")
+    (tmp_path / "signs" / "all").mkdir(parents=True)
+    assert store.find(file, tmp_path) == tmp_path / "signs" / "all"
+    put(tmp_path, "signs/all.zip")
+    assert store.find(file, tmp_path) == tmp_path / "signs" / "all.zip"

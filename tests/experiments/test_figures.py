@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from minidann.data.registry import DATASETS
 from minidann.experiments import figures, plots
 from minidann.experiments.figures import pair_figures, save_figures
 from minidann.experiments.recipes import RECIPES
@@ -26,7 +27,7 @@ def drawn(monkeypatch):
 
         return plot
 
-    for name in ("image_grid", "curves", "embedding", "confusion"):
+    for name in ("image_grid", "curves", "embedding", "confusion", "confused_pairs"):
         monkeypatch.setattr(plots, name, keep(name))
     return given
 
@@ -64,6 +65,18 @@ def test_curves_are_of_all_runs_of_the_pair_and_the_rest_of_the_first_seed(setti
     assert all((f == 3).all() for f in features.values()) and len(y_source) == 64
     (matrices,) = drawn["confusion"]
     assert matrices == {"source": [[3]], "target": [[3]], "dann": [[3]]}
+
+
+def test_more_than_ten_classes_have_their_mistakes_listed_variants_too(
+    settings, drawn, monkeypatch
+):
+    names = tuple("abcdefghijk")
+    monkeypatch.setitem(DATASETS, "digits-m", DATASETS["digits-m"]._replace(classes=names))
+    tasks = Task(*PAIR, "dann", 0, "other"), Task(*PAIR, "source", 0), Task(*PAIR, "dann", 0)
+    list(pair_figures({task: outcome(task, "digits-m") for task in tasks}, *PAIR, settings))
+    matrices, given = drawn["confused_pairs"]
+    assert list(matrices) == list(drawn["embedding"][0]) == ["source", "dann", "other"]
+    assert given == list(names) and "confusion" not in drawn
 
 
 def test_source_only_of_another_pair_is_shown_if_it_was_tested_on_the_target(settings, drawn):

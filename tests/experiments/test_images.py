@@ -10,17 +10,19 @@ from minidann.callbacks import AverageWeights, Callback, History
 from minidann.dann import DANN
 from minidann.data import preprocessing
 from minidann.data.preprocessing import ImagePreparation, normalize, preparation, standardize
+from minidann.data.registry import DATASETS
 from minidann.experiments import image_sets, images
 from minidann.experiments.image_sets import load_digits, load_pair
 from minidann.experiments.images import train_and_test, train_recipe
 from minidann.experiments.recipes import RECIPES
-from minidann.experiments.runs import Task
+from minidann.experiments.runs import Outcome, Task
 from minidann.experiments.tables import target_accuracy
 from minidann.nn import BatchNorm
 from minidann.nn.optimizers import Adam, WeightAverage
 from minidann.runtime.arrays import to_host
 
 PAIR = "digits", "digits-m"
+STOPPED = Outcome({"stopped_at": 0})
 
 
 def change(monkeypatch, name, **fields):
@@ -70,6 +72,7 @@ def test_the_record_of_a_run(settings):
     record, history, features = outcome
     assert (record["seed"], record["steps"], record["method"]) == (3, 4, "source")
     assert "variant" not in record and record["seconds"] >= 0
+    assert record["images"] == {"digits": [64, 64], "digits-m": [64, 64]}
     assert (history[-1]["method"], history[-1]["step"]) == ("source", 4)
     counts = np.array(record["confusion"]["digits-m"])
     assert counts.sum() == 64
@@ -79,6 +82,38 @@ def test_the_record_of_a_run(settings):
         counts.sum(axis=1), np.bincount(y_test, minlength=10)
     )  # a row a digit
     assert features["digits-m"].shape == (128, 800)
+
+
+def test_a_variant_is_another_recipe(settings, monkeypatch):
+    taken = []
+    monkeypatch.setattr(
+        images, "train_task", lambda recipe, *_: taken.append(recipe) or (None, STOPPED)
+    )
+    train_and_test(Task(*PAIR, "dann", 0, "light"), settings)
+    train_and_test(Task(*PAIR, "dann", 0), settings)
+    assert [recipe.build for recipe in taken] == [RECIPES[name].build for name in ("light", "best")]
+
+
+def test_a_saved_network_knows_the_names_of_its_classes_and_how_its_images_were_fitted(
+    settings, monkeypatch
+):
+    change(monkeypatch, "best", fit="resize")
+    names = tuple("abcdefghij")
+    monkeypatch.setitem(DATASETS, "digits-m", DATASETS["digits-m"]._replace(classes=names))
+    task = Task(*PAIR, "dann", 0)
+    train_and_test(task, replace(settings, models={task: "model.npz"}))
+    dann = DANN.load(settings.out / "model.npz")
+    assert dann.class_names == list(names) and dann.preparation["fit"] == "resize"
+
+
+def test_the_confusion_matrix_has_a_row_for_each_class(settings):
+    target = load_pair(RECIPES["signs"], PAIR, settings)[1]
+    dann = RECIPES["signs"].build(0, 1)
+    counts = images.confusion_matrix(dann, target, 43, to_host)
+    answers = dann.predict(standardize(target.x_test))
+    assert counts.shape == (43, 43)
+    np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(target.y_test, minlength=43))
+    np.testing.assert_array_equal(counts.sum(axis=0), np.bincount(answers, minlength=43))
 
 
 def test_a_recipe_with_each_images_own_mean_standardizes_them(settings):
@@ -216,7 +251,7 @@ def test_each_domain_is_tested_with_its_own_mean(settings, monkeypatch):
     assert all(np.array_equal(mean, (target if n == 30 else source).mean) for n, mean in means)
     assert {n for n, _ in means} == {30, 64}
     means.clear()
-    images.confusion_matrix(dann, target, to_host)
+    images.confusion_matrix(dann, target, 10, to_host)
     images.embed(dann, target, to_host)
     assert len(means) == 2 and all(np.array_equal(mean, target.mean) for _, mean in means)
 

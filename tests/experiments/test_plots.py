@@ -40,6 +40,13 @@ def test_curves_show_the_domain_only_where_it_is_trained(history):
     assert len(dann.lines) == 4  # two seeds of two losses
 
 
+def test_a_variant_has_curves_of_its_own(history):
+    variants = [row | {"variant": "other"} for row in history if row["method"] == "dann"]
+    axes = plots.curves(History([*history, *variants])).axes
+    assert [axis.get_title() for axis in axes[:3]] == ["source only", "DANN", "other"]
+    assert lines(axes[2]) == lines(axes[1]) and len(axes[1].lines) == len(axes[2].lines) == 4
+
+
 def test_the_grid_shows_the_first_sixteen_images_with_their_labels():
     x, y = np.arange(20 * 12, dtype=np.uint8).reshape(20, 2, 2, 3), np.arange(20) % 10
     axes = plots.image_grid({"source": Digits(x, y, x, y), "target": Digits(x, y, x, y)}).axes
@@ -75,6 +82,15 @@ def test_the_embedding_has_a_point_for_each_image():
     assert markers[0] != markers[1]
 
 
+def test_of_many_classes_every_point_is_drawn_and_no_legend_names_them():
+    rng = np.random.default_rng(0)
+    f, y = rng.standard_normal((86, 5)), np.arange(43)
+    by_domain, by_class = plots.embedding({"signs-pseudo": f}, y, y).axes
+    assert by_domain.get_title() == "signs-pseudo: domains"
+    assert "43 classes" in by_class.get_title() and by_class.get_legend() is None
+    assert sum(len(c.get_offsets()) for c in by_class.collections) == 86
+
+
 def test_blobs_has_a_panel_for_the_data_and_for_each_regime():
     source, target = make_blobs_pair(30, seed=0)
     figure = plots.blobs(source, target, {"one": (source.x, target.x), "two": (source.x, target.x)})
@@ -93,6 +109,28 @@ def test_the_confusion_names_the_share_of_right_answers_and_of_each():
         (9, 9): "25",
         (3, 9): "75",
     }  # x is the answer
+
+
+def test_the_most_frequent_mistakes_have_a_bar_with_both_names():
+    counts = np.diag(np.full(12, 4))
+    counts[3, 7], counts[5, 2] = 12, 4  # of 16 and of 8
+    figure = plots.confused_pairs(
+        {"dann": counts, "signs-pseudo": np.eye(12, dtype=int)}, "abcdefghijkl"
+    )
+    dann, pseudo = figure.axes
+    assert [text.get_text() for text in dann.get_yticklabels()] == [
+        "d, taken for h",
+        "f, taken for c",
+    ]
+    assert [bar.get_width() for bar in dann.patches] == [0.75, 0.5]
+    assert dann.get_title() == "DANN: 75.00% right of 64 test images"
+    assert pseudo.get_title() == "signs-pseudo: 100.00% right of 12 test images"
+    assert not pseudo.patches
+
+
+def test_of_many_mistakes_ten_are_shown():
+    (axis,) = plots.confused_pairs({"dann": np.ones((12, 12), int)}, "abcdefghijkl").axes
+    assert len(axis.patches) == 10
 
 
 def test_dots_show_each_seed_and_the_mean():

@@ -47,7 +47,13 @@ SHAPES = {
         [(8192, 3072), (3072, 2048), (2048, 10)],
         [(8192, 1024), (1024, 1024), (1024, 2)],
     ),
+    "signs": (
+        [(5, 5, 3, 96), (3, 3, 96, 144), (5, 5, 144, 256)],
+        [(1024, 512), (512, 43)],
+        [(1024, 1024), (1024, 1024), (1024, 1)],
+    ),
 }
+SHAPES["signs-pseudo"] = SHAPES["signs"]
 
 
 def test_every_recipe_is_listed_here():
@@ -67,7 +73,9 @@ def test_the_network_is_the_one_that_is_named_and_takes_images_of_its_size(name)
     )
 
 
-@pytest.mark.parametrize("build, dropouts", [(recipes.best, 1), (recipes.svhn, 0)])
+@pytest.mark.parametrize(
+    "build, dropouts", [(recipes.best, 1), (recipes.svhn, 0), (recipes.signs, 0)]
+)
 def test_each_domain_is_normalised_by_itself_where_a_batch_holds_two(build, dropouts):
     dann = build(0)
     assert set(parts(dann.features)) == set(parts(dann.domain_head)) == {2}
@@ -87,6 +95,18 @@ def test_the_label_head_of_pseudo_meets_two_domains():
         recipes.pseudo(3).networks, recipes.RECIPES["light"].build(3).networks
     ):  # and is light's else
         assert all(np.array_equal(array, other.params[name]) for name, array in one.params.items())
+
+
+def test_the_pseudo_labels_of_signs_assume_no_equal_classes():
+    assert set(parts(recipes.signs_pseudo(0).label_head)) == {2}
+    assert recipes.signs_pseudo(0).threshold == 0.9
+    assert recipes.signs_pseudo(0).balance == 0 and recipes.pseudo(0).balance == 1
+    for one, other in zip(recipes.signs_pseudo(3).networks, recipes.signs(3).networks):
+        assert all(np.array_equal(array, other.params[name]) for name, array in one.params.items())
+
+
+def test_the_number_of_classes_is_that_of_the_last_layer():
+    assert weights(recipes.signs(0, classes=7).label_head) == [(1024, 512), (512, 7)]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +142,7 @@ def test_the_l2_of_svhn_shrinks_weights_and_no_biases():
 def test_the_schedules():
     for name in ("tf-dann", "paper", "svhn"):
         assert recipes.RECIPES[name].learning_rate is learning_rate and learning_rate(0) == 0.01
-    for name in ("best", "light", "pseudo"):
+    for name in ("best", "light", "pseudo", "signs", "signs-pseudo"):
         assert (
             recipes.RECIPES[name].learning_rate(0) == 1e-3
             and recipes.RECIPES[name].learning_rate(1) == 0
@@ -148,12 +168,18 @@ def test_light_and_pseudo_bend_their_images_and_take_each_ones_own_mean_without_
     assert [name for name, recipe in recipes.RECIPES.items() if recipe.augment] == [
         "light",
         "pseudo",
+        "signs",
+        "signs-pseudo",
     ]
     means = {
         name: recipe.mean for name, recipe in recipes.RECIPES.items() if recipe.mean != "domain"
     }
-    assert means == {"tf-dann": "joint", "light": "image", "pseudo": "image"}
-    assert [name for name, recipe in recipes.RECIPES.items() if recipe.weak_augment] == ["pseudo"]
+    own = dict.fromkeys(("light", "pseudo", "signs", "signs-pseudo"), "image")
+    assert means == own | {"tf-dann": "joint"}
+    assert [name for name, recipe in recipes.RECIPES.items() if recipe.weak_augment] == [
+        "pseudo",
+        "signs-pseudo",
+    ]
 
 
 def test_pseudo_covers_a_part_of_what_it_has_bent():

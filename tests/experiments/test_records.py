@@ -84,6 +84,11 @@ def test_a_machine_without_git_has_no_commit(clone, monkeypatch):
     assert records.commit() == ""
 
 
+def test_a_column_that_some_rows_lack_is_empty_there(tmp_path):
+    save_history(tmp_path / "history.csv", [{"step": 1}, {"step": 1, "variant": "other"}])
+    assert (tmp_path / "history.csv").read_text().split() == ["step,variant", "1,", "1,other"]
+
+
 @pytest.mark.parametrize("rows", [[], [{"seed": 0, "step": 1}, {"seed": 1, "step": 1}]])
 def test_a_history_is_a_table_with_a_header(rows, tmp_path):
     path = Path(tmp_path / "new/history.csv")

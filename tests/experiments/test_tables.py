@@ -75,6 +75,23 @@ def test_only_dann_has_a_domain_accuracy():
     assert source[-2:] == target[-2:] == ["-", "10"] and dann[-2:] == ["0.5000", "10"]
 
 
+def test_a_variant_of_a_method_has_a_row_of_its_own_below_it():
+    variant = Task("a", "b", "dann", 0, "other")
+    rows = pair_table({variant: outcome(variant, b=88)} | OUTCOMES, [("a", "b")]).splitlines()
+    titles = [row.split("  ")[0] for row in rows[1:5]]
+    assert titles == [f"a to b, {name}" for name in ("source only", "trained on target")] + [
+        "a to b, DANN",
+        "a to b, other",
+    ]
+    assert "0.8800" in rows[4] and "closes 50.0%" in rows[5]  # of DANN, as without the variant
+
+
+def test_long_names_leave_the_columns_in_place():
+    task = Task("a" * 20, "b" * 20, "dann", 0)
+    head, row = pair_table({task: outcome(task, **{task.target: 3})}, [task.pair]).splitlines()
+    assert len(head) == len(row)
+
+
 def test_the_matrix_reads_sources_down_and_targets_across():
     outcomes = {
         task: outcome(task, **right)

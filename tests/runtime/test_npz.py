@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minidann.runtime.npz import FINGERPRINT, fingerprint, load_arrays, save_arrays
+from minidann.runtime.npz import FINGERPRINT, fingerprint, load_arrays, read_npz, save_arrays
 
 DTYPES = st.sampled_from(["?", "i1", "u1", "i4", "i8", "f2", "f4", "f8", "U1", "U7"])
 ARRAYS = st.dictionaries(
@@ -86,3 +86,13 @@ def test_what_is_neither_number_nor_text_is_not_written(tmp_path, array):
     with pytest.raises(ValueError, match=r"x is an array of .*, which is neither number nor text"):
         save_arrays(tmp_path / "arrays.npz", {"x": array})
     assert not list(tmp_path.iterdir())
+
+
+def test_what_others_have_compressed_is_read_up_to_a_size(tmp_path):
+    path, size = tmp_path / "arrays.npz", 4 * 1000 + 128
+    np.savez_compressed(path, x=np.zeros(1000, np.float32))
+    np.testing.assert_array_equal(read_npz(path, unpacked=size)["x"], np.zeros(1000))
+    with pytest.raises(ValueError, match=f"claims to hold {size} bytes, more than {size - 1}"):
+        read_npz(path, unpacked=size - 1)
+    with pytest.raises(ValueError, match="more than its own size"):
+        read_npz(path)
