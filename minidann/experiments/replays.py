@@ -20,19 +20,21 @@ that circles around a saddle point it is wide, and the mean over many seeds is w
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidann.data.registry import DATASETS
+from minidann.data.registry import find_dataset
 from minidann.experiments import images, points, variants
 from minidann.experiments.config import ImageSettings, Settings, one_of
 from minidann.experiments.image_sets import load_sets
 from minidann.experiments.points import BlobsTask
+from minidann.experiments.recipes import RECIPES
 from minidann.experiments.runs import Outcome, Task, Titled
 from minidann.runtime.device import transfer_to
 from minidann.runtime.errors import InputError
@@ -230,28 +232,33 @@ def of_points(options: Run, run: Run, data_dir: str | None) -> tuple:
     return points.train_and_test, task, Settings(**shared(options, run))
 
 
-def of_images(options: Run, run: Run, data_dir: str | None) -> tuple:
-    """A run on a pair of image sets."""
-    pair = OLD_PAIRS[options["data"]] if "source" not in run else (run["source"], run["target"])
-    source, target = pair
+def of_images(
+    options: Run,
+    run: Run,
+    data_dir: str | None,
+    *,
+    function: Callable[[Any, Any, int | None], Outcome] = images.train_and_test,
+    variants: Collection[str] = RECIPES,
+    recipe: str = "",
+) -> tuple:
+    """A run on a pair of image sets: what executes it, the variants that it knows, its recipe."""
+    source, target = (
+        (run["source"], run["target"]) if "source" in run else OLD_PAIRS[options["data"]]
+    )
     task = Task(source, target, run["method"], run["seed"], run.get("variant"))
+    if task.variant:
+        one_of("variant", task.variant, variants)
     tested = tuple(run.get("confusion", [target]))
-    for name in (*pair, *tested):
-        one_of("data set", name, DATASETS)
+    for name in (source, target, *tested):
+        find_dataset(name)
     settings = ImageSettings(
-        recipe=options.get("recipe", "best"),
+        recipe=options.get("recipe", recipe),
         limit=options.get("limit"),
         data_dir=data_dir,
         tested=tested,
         **shared(options, run),
     )
-    return images.train_and_test, task, settings
-
-
-def of_variants(options: Run, run: Run, data_dir: str | None) -> tuple:
-    """A run of the ablation."""
-    one_of("variant", run["variant"], variants.VARIANTS)
-    return variants.train_and_test, *of_images(options, run, data_dir)[1:]
+    return function, task, settings
 
 
 def shared(options: Run, run: Run) -> dict[str, Any]:
@@ -265,11 +272,17 @@ def shared(options: Run, run: Run) -> dict[str, Any]:
     }
 
 
-PROGRAMS = {
+PROGRAMS: dict[str, Callable[[Run, Run, str | None], tuple]] = {
     "blobs": of_points,
     "mnistm": of_images,
     "digits": of_images,
-    "ablation": of_variants,
+    "signs": partial(of_images, recipe="signs"),
+    "ablation": partial(
+        of_images,
+        function=variants.train_and_test,
+        variants=variants.VARIANTS,
+        recipe="best",
+    ),
 }
 
 

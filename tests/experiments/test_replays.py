@@ -50,6 +50,11 @@ def test_a_run_is_what_its_record_says(found):
     assert of_variant.task == Task("digits", "digits-m", "dann", 0, "no dropout")
     assert (of_variant.settings.recipe, of_variant.settings.limit) == ("best", 9)
 
+    signs = IMAGES | {"method": "dann", "variant": "signs-pseudo"}
+    ((of_signs,), _) = found("signs", signs)
+    assert (of_signs.function, of_signs.settings.recipe) == (images.train_and_test, "signs")
+    assert of_signs.task.variant == "signs-pseudo"
+
     tested = IMAGES | {"confusion": {"digits-m": [[1, 1], [0, 2]], "usps": [[1, 0], [0, 1]]}}
     ((of_digits,), _) = found("digits", tested, recipe="light")
     assert of_digits.function is images.train_and_test and of_digits.settings.recipe == "light"
@@ -75,9 +80,10 @@ def test_old_records_name_neither_pair_nor_recipe(found):
     [
         ("blobs", BLOBS | {"regime": "DANN wide"}, {}, "'DANN wide'; choose one of domain class"),
         ("digits", IMAGES | {"method": "adda"}, {}, "the method is 'adda'"),
-        ("digits", IMAGES | {"target": "digits-x"}, {}, "the data set is 'digits-x'"),
+        ("digits", IMAGES | {"target": "digits-x"}, {}, "no data set 'digits-x'"),
         ("mnistm", IMAGES, {"recipe": "worst"}, "the recipe is 'worst'"),
         ("ablation", IMAGES | {"variant": "no luck"}, {}, "the variant is 'no luck'"),
+        ("signs", IMAGES | {"variant": "no dropout"}, {}, "the variant is 'no dropout'"),
         ("moon", RUN, {}, "the program is 'moon'"),
     ],
 )
@@ -150,6 +156,19 @@ def test_a_replay_trains_again_and_writes_nothing_here(found, tmp_path):
     today = replays.execute(blobs)
     assert {"source_class", "target_class", "source_domain", "target_domain"} == set(today)
     assert today == replays.execute(blobs) and list(tmp_path.iterdir()) == before
+
+
+def test_what_a_replay_writes_is_thrown_away(found):
+    ((blobs,), _) = found("blobs", BLOBS)
+    folders = []
+
+    def function(task, settings, row):
+        (settings.out / "checkpoint").write_text("")
+        folders.append(settings.out)
+        return Outcome({"target_class": 0.5})
+
+    assert replays.execute(blobs._replace(function=function)) == {"target_class": 0.5}
+    assert not folders[0].exists()
 
 
 def test_ctrl_c_in_a_replay_ends_all(found):
