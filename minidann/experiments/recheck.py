@@ -8,6 +8,7 @@ What a run may differ by, and why, is in :mod:`minidann.experiments.replays`.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -111,13 +112,13 @@ def committed() -> list[Path]:
     found = sorted(path for path in RESULTS.glob("*.json") if '"program"' in path.read_text())
     if not found:
         raise InputError(f"there are no records in {RESULTS}; name some on the command line")
-    return found
+    return [Path(os.path.relpath(path)) for path in found]
 
 
 def run_again(
     todo: Sequence[Replay], execution: Execution
 ) -> list[tuple[Replay, Mapping[str, float]]]:
-    """Execute, with progress bars; after Ctrl-C print the table so far."""
+    """Execute, with progress bars; if anything ends it early, print the table so far."""
     minutes = sum(replay.seconds for replay in todo) / 60
     print(
         f"{len(todo)} runs; when they were recorded they took {minutes:.0f} minutes in all.",
@@ -132,9 +133,11 @@ def run_again(
     try:
         for replay, today in run_tasks(execute, todo, execution):
             outcomes[replay.record, replay.task] = today
-    except KeyboardInterrupt:
+    except BaseException as error:
         print(f"\nStopped. What had ended by then:\n{table(judge(in_order()))}")
-        raise Stopped from None
+        if isinstance(error, KeyboardInterrupt):
+            raise Stopped from None
+        raise
     return in_order()
 
 

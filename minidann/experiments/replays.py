@@ -57,7 +57,7 @@ class Replay(NamedTuple):
     Attributes
     ----------
     record : str
-        The name of its file.
+        Its file, as it was named.
     function, task, settings
         What trains and tests it; see :class:`minidann.experiments.runs.Experiment`.
     kind : tuple
@@ -156,11 +156,11 @@ def replays(
                 refuse_redrawn(record, runs[i])
                 function, task, settings = PROGRAMS[program](record["options"], runs[i], data_dir)
             except InputError as error:
-                gone.append(f"{path.name} holds what does not exist any more: {error}")
+                gone.append(f"{path} holds what does not exist any more: {error}")
                 break
             seconds = runs[i].get("seconds", 0.0)
             found.append(
-                Replay(path.name, function, task, settings, kind, measured[i], sd, seconds)
+                Replay(str(path), function, task, settings, kind, measured[i], sd, seconds)
             )
     return found, gone
 

@@ -39,6 +39,16 @@ def test_what_was_just_recorded_comes_out(record, capsys):
     assert [line.split("seed ")[1][0] for line in lines[1:10]] == [*"012012012"]
 
 
+def test_two_records_of_one_name_are_told_apart(record, capsys):
+    other = record.parent / "other" / "results.json"
+    other.parent.mkdir()
+    other.write_text(record.read_text())
+    change(other, target_class=0.1)
+    assert recheck.main([str(other), str(record), "--seeds", "1"]) == recheck.DIFFERENT
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[-7:-1]] == 3 * ["DIFFERS"] + 3 * ["equal"]
+
+
 def test_a_record_of_other_figures_is_an_error(record, capsys):
     change(record, target_class=0.1)
     assert recheck.main([str(record), "--seeds", "1"]) == recheck.DIFFERENT
