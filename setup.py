@@ -23,7 +23,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["minidann", "minidann.*"]),
-    package_data={"minidann": ["py.typed"]},
+    package_data={"minidann": ["py.typed", "experiments/blobs-tf-dann.json"]},
     python_requires=">=3.11",
     # All that the package imports is named, also what scikit-learn (scipy, joblib, threadpoolctl)
     # and matplotlib (pillow) bring. The lowest versions work together: .ci/run tries them.

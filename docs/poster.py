@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 from minidann import DANN
 from minidann.data import make_blobs_pair
 from minidann.experiments.plots import DOMAINS, GREEN, GREY, ORANGE, TEN
-from minidann.experiments.points import ANNEALED, REGIMES, train_regime
+from minidann.experiments.points import RECIPES, train_regime
 from minidann.experiments.runs import METHODS
 from minidann.nn import (
     BatchNorm,
@@ -393,7 +393,7 @@ SECTIONS = {
     ),
 }
 
-SHOWN = ("label only", "DANN deep, annealed")  # regimes of Blobs
+SHOWN = ("label only", "DANN")  # regimes of Blobs
 
 
 def read(line):
@@ -664,7 +664,7 @@ def blobs_features(steps):
     source, target = make_blobs_pair(seed=0)
     shown = {"the data": (source.x, target.x)}
     for title in SHOWN:
-        dann = train_regime((REGIMES | ANNEALED)[title], source, target, steps=steps, seed=0)
+        dann = train_regime(RECIPES["annealed"][title], source, target, steps=steps, seed=0)
         features = [dann.transform(points.x) for points in (source, target)]
         pca = PCA(2).fit(np.concatenate(features))
         shown[title] = tuple(map(pca.transform, features))

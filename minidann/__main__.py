@@ -10,6 +10,7 @@ PROGRAMS = {
     "digits": ("any of five sets of digits to any other", "4 to 12 minutes a run"),
     "signs": ("drawn traffic signs to photographed ones", "2 minutes a run"),
     "ablation": ("what each choice of the recipe best is worth", "3 minutes a run"),
+    "experiments.recheck": ("whether recorded runs still come out", "as long as they took"),
     "predict": ("the classes of images, by a saved model.npz", "a second"),
     "data": ("list, download and show the data sets", "seconds, and the downloads"),
     "nn.gradcheck": ("every gradient against finite differences", "seconds"),

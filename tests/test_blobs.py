@@ -4,24 +4,48 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from minidann import DANN, blobs
-from minidann.experiments.points import ANNEALED, REGIMES
+from minidann.experiments.points import RECIPES, TF_DANN_RECORD
+from minidann.experiments.records import spread
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
-def test_main_writes_the_record_and_the_figure(tmp_path, capsys):
-    assert blobs.main(["--steps", "20", "--seed", "5", "--anneal", "--out", str(tmp_path)]) == 0
+@pytest.mark.parametrize("recipe, units", [("annealed", 32), ("tf-dann", 8)])
+def test_main_writes_the_record_and_the_figure(recipe, units, tmp_path, capsys):
+    options = ["--recipe", recipe, "--steps", "20", "--seed", "5", "--out", str(tmp_path)]
+    assert blobs.main(options) == 0
     record = json.loads((tmp_path / "results.json").read_text())
-    assert {run["regime"] for run in record["runs"]} == set(REGIMES | ANNEALED)
-    assert {run["seed"] for run in record["runs"]} == {5}
-    assert DANN.load(tmp_path / "model.npz").domain_head.params["0.W"].shape == (15, 8)
+    assert [run["regime"] for run in record["runs"]] == list(RECIPES[recipe])
+    assert {(run["recipe"], run["seed"]) for run in record["runs"]} == {(recipe, 5)}
+    assert DANN.load(tmp_path / "model.npz").domain_head.params["0.W"].shape == (15, units)
     with open(tmp_path / "history.csv", newline="") as file:
-        assert {row["regime"] for row in csv.DictReader(file)} == set(REGIMES | ANNEALED)
+        assert {row["regime"] for row in csv.DictReader(file)} == set(RECIPES[recipe])
     assert (tmp_path / "blobs.png").read_bytes().startswith(b"\x89PNG")
     table = capsys.readouterr().out
-    assert all(title in table for title in REGIMES | ANNEALED)
+    assert all(title in table for title in RECIPES[recipe])
+
+
+def test_a_single_draw_of_tf_dann_is_told_what_twenty_give(tmp_path, capsys):
+    def printed(*options):
+        assert blobs.main([*options, "--steps", "5", "--out", str(tmp_path)]) == 0
+        return capsys.readouterr().out
+
+    runs = json.loads((RESULTS / "blobs-tf-dann.json").read_text())["runs"]
+    found = [run["target_class"] for run in runs if run["regime"] == "DANN deep"]
+    said = f"DANN deep {spread(found)}, worst {min(found):.4f}"
+    assert len(found) == 20
+    assert said in printed("--recipe", "tf-dann")
+    assert "worst" not in printed("--recipe", "tf-dann", "--seeds", "2") + printed()
+
+
+def test_the_packaged_record_is_the_one_in_docs():
+    assert TF_DANN_RECORD.read_bytes() == (RESULTS / "blobs-tf-dann.json").read_bytes()
+    assert TF_DANN_RECORD.name in (RESULTS.parents[1] / "setup.py").read_text()
 
 
 def test_seeds_side_by_side_give_what_they_give_one_by_one(tmp_path):
@@ -47,7 +71,7 @@ def test_seeds_side_by_side_give_what_they_give_one_by_one(tmp_path):
             [(r["seed"], r["regime"], r["source_class"], r["target_class"]) for r in runs]
         )
 
-    assert len(accuracies("1")) == 2 * len(REGIMES)
+    assert len(accuracies("1")) == 2 * len(RECIPES["annealed"])
     assert accuracies("1") == accuracies("2")
 
 

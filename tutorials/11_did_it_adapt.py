@@ -34,7 +34,7 @@ from minidann import DANN
 from minidann.data import Batches, Digits, as_pair, load_digits_pair, make_blobs_pair, make_mnistm
 from minidann.data.preprocessing import normalize
 from minidann.experiments.plots import DOMAINS, GREY, TEN
-from minidann.experiments.points import REGIMES, train_regime
+from minidann.experiments.points import RECIPES, train_regime
 from minidann.metrics import accuracy
 from minidann.nn import BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from minidann.nn.losses import softmax_cross_entropy
@@ -323,7 +323,7 @@ assert abs(known[1]) < 0.2 and known[-1] > 1.5
 # one half. Its own domain head is right on about half of the points. Predict what a fresh, *linear*
 # classifier makes of the same 15 features.
 
-regime = REGIMES["DANN deep"]
+regime = RECIPES["tf-dann"]["DANN deep"]
 blobs_dann = train_regime(regime, *blobs_pair, steps=3000, seed=0)
 own_right = np.mean([accuracy(blobs_dann.predict_domain(other_pair[i].x), i) for i in (0, 1)])
 blobs_right = accuracy(blobs_dann.predict(other_pair[1].x), other_pair[1].y)

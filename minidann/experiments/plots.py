@@ -271,24 +271,28 @@ def blobs(
 ) -> Figure:
     """The two domains and, for each regime, the first two principal components of the features.
 
-    ``features``: of each regime (f_source, f_target). Two rows of panels; the last one holds the
-    legend.
+    ``features``: by title (f_source, f_target). Two rows of panels, and a legend under them.
     """
-    columns = (len(features) + 3) // 2
-    figure = Figure(figsize=(3.5 * columns, 6.6), layout="constrained")
+    columns = (len(features) + 2) // 2
+    figure = Figure(figsize=(3.8 * columns, 7.6), layout="constrained")
     data, *panels = figure.subplots(2, columns).flat
     scatter(data, source.x, source.y, target.x, target.y)
-    data.set_title("the data")
+    data.set_title("the data", fontsize=12)
     for axis, (title, (f_source, f_target)) in zip(panels, features.items()):
         pca = PCA(2).fit(np.concatenate([f_source, f_target]))
         scatter(axis, pca.transform(f_source), source.y, pca.transform(f_target), target.y)
-        axis.set_title(f"features: {title}", fontsize=11)
+        axis.set_title(f"features: {title}", fontsize=12)
     for axis in (data, *panels[: len(features)]):
         axis.set_aspect("equal", adjustable="datalim")
     for axis in panels[len(features) :]:
         axis.axis("off")
-    panels[-1].legend(
-        *data.get_legend_handles_labels(), loc="center", fontsize=12, markerscale=1.8, frameon=False
+    figure.legend(
+        *data.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=4 if columns > 2 else 2,
+        fontsize=12,
+        markerscale=1.8,
+        frameon=False,
     )
     return figure
 

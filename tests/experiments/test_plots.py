@@ -96,7 +96,7 @@ def test_blobs_has_a_panel_for_the_data_and_for_each_regime():
     figure = plots.blobs(source, target, {"one": (source.x, target.x), "two": (source.x, target.x)})
     titles = [axis.get_title() for axis in figure.axes]
     assert titles[:3] == ["the data", "features: one", "features: two"]
-    assert len(figure.axes[-1].get_legend().get_texts()) == 4
+    assert len(figure.legends[0].get_texts()) == 4 and len(figure.axes) == 4
 
 
 def test_the_confusion_names_the_share_of_right_answers_and_of_each():

@@ -7,8 +7,7 @@ from minidann.dann import DANN
 from minidann.data import make_blobs_pair
 from minidann.experiments.config import Settings
 from minidann.experiments.points import (
-    ANNEALED,
-    REGIMES,
+    RECIPES,
     BlobsTask,
     build,
     train_and_test,
@@ -16,6 +15,8 @@ from minidann.experiments.points import (
 )
 from minidann.metrics import evaluate
 from minidann.runtime.errors import InputError
+
+TF_DANN = RECIPES["tf-dann"]
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +29,19 @@ def trained(regime, pair, steps=3000):
 
 
 def test_without_adaptation_the_target_is_at_chance(pair):
-    result = trained(REGIMES["label only"], pair)
+    result = trained(TF_DANN["label only"], pair)
     assert result["source_class"] > 0.98
     assert result["target_class"] < 0.7
 
 
 def test_dann_adapts_and_keeps_the_source(pair):
-    result = trained(REGIMES["DANN deep"], pair, steps=6000)
-    assert result["target_class"] > 0.88
+    result = trained(RECIPES["annealed"]["DANN"], pair, steps=4000)
+    assert result["target_class"] > 0.93
     assert result["source_class"] > 0.93
 
 
 def test_the_domain_classifier_tells_the_domains_apart(pair):
-    result = trained(REGIMES["domain classifier"], pair)
+    result = trained(TF_DANN["domain classifier"], pair)
     assert min(result["source_domain"], result["target_domain"]) > 0.97
 
 
@@ -57,14 +58,14 @@ def test_the_networks_are_those_of_tf_dann():
 def test_target_labels_do_not_change_the_weights(pair):
     source, target = pair
     shuffled = target._replace(y=np.roll(target.y, 7))
-    regime = REGIMES["DANN deep"]
+    regime = TF_DANN["DANN deep"]
     one, other = (train_regime(regime, source, t, steps=50, seed=0) for t in (target, shuffled))
     for name, array in one.features.params.items():
         np.testing.assert_array_equal(array, other.features.params[name])
 
 
 def test_a_run_is_recorded_with_its_regime_and_seed(tmp_path):
-    task = BlobsTask("DANN deep", 3)
+    task = BlobsTask("tf-dann", "DANN deep", 3)
     record, history, features = train_and_test(task, Settings(out=tmp_path, steps=600))
     assert (record["regime"], record["seed"], record["steps"]) == ("DANN deep", 3, 600)
     assert [(row["regime"], row["step"]) for row in history] == [
@@ -80,26 +81,44 @@ def test_settings_reach_the_training(tmp_path, pair, monkeypatch):
         "minidann.experiments.points.fit", lambda *a, **options: seen.append((a, options))
     )
     settings = Settings(out=tmp_path, steps=7, batch_size=5, lam=0.25)
-    for regime in ("DANN deep", "DANN wide, annealed", "domain classifier"):
-        train_and_test(BlobsTask(regime, 0), settings)
+    tasks = [
+        BlobsTask("tf-dann", "DANN deep", 0),
+        BlobsTask("annealed", "DANN", 0),
+        BlobsTask("tf-dann", "domain classifier", 0),
+    ]
+    for task in tasks:
+        train_and_test(task, settings)
     assert {options["steps"] for _, options in seen} == {7}
-    assert [arguments[2].size for arguments, _ in seen] == [5, 20, 5]
+    assert {arguments[2].size for arguments, _ in seen} == {5}
     assert [options["lam"](0.5) for _, options in seen] == [0.25, 0.25, -1]
     assert [options["learning_rate"](1.0) for _, options in seen] == [1e-3, 0, 1e-3]
+    assert [options["learning_rate"](0.0) for _, options in seen] == [1e-3, 7e-4, 1e-3]
+    assert [arguments[1].beta1 for arguments, _ in seen] == [0.9, 0.5, 0.9]
     assert [options["objective"] for _, options in seen] == ["dann", "dann", "domain"]
 
 
+def test_a_recipe_has_its_own_batches_and_lambda(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "minidann.experiments.points.fit", lambda *a, **options: seen.append((a, options))
+    )
+    for task in (BlobsTask("tf-dann", "DANN deep", 0), BlobsTask("annealed", "DANN", 0)):
+        train_and_test(task, Settings(out=tmp_path))
+    assert [arguments[2].size for arguments, _ in seen] == [8, 32]
+    assert [options["lam"](1.0) for _, options in seen] == pytest.approx([1, 2], abs=1e-3)
+    assert {options["steps"] for _, options in seen} == {10_000}
+
+
 def test_an_unknown_regime_is_one_sentence():
-    with pytest.raises(
-        InputError, match="regime is 'DANN deeper'; choose one of domain classifier"
-    ):
-        BlobsTask("DANN deeper", 0)
-    assert BlobsTask("DANN wide, annealed", 2).title == "DANN wide, annealed, seed 2"
-    assert not REGIMES.keys() & ANNEALED.keys()
+    with pytest.raises(InputError, match="regime of annealed is 'DANN deep'; choose one of domain"):
+        BlobsTask("annealed", "DANN deep", 0)
+    with pytest.raises(InputError, match="recipe is 'calm'; choose one of annealed, tf-dann"):
+        BlobsTask("calm", "DANN", 0)
+    assert BlobsTask("tf-dann", "DANN deep", 2).title == "DANN deep, seed 2"
 
 
 def test_only_the_network_that_is_kept_is_saved(tmp_path):
-    tasks = [BlobsTask("DANN deep", seed) for seed in (0, 1)]
+    tasks = [BlobsTask("tf-dann", "DANN deep", seed) for seed in (0, 1)]
     settings = Settings(out=tmp_path, steps=30, models={tasks[1]: "model.npz"})
     source, _ = make_blobs_pair(seed=1)
     _, (_, _, (f_source, _)) = (train_and_test(task, settings) for task in tasks)
