@@ -8,7 +8,7 @@ PROGRAMS = {
     "blobs": ("DANN on points in the plane", "10 seconds"),
     "mnistm": ("MNIST to MNIST-M; --data digits: no files", "4 to 15 minutes a run"),
     "digits": ("any of five sets of digits to any other", "4 to 12 minutes a run"),
-    "signs": ("drawn traffic signs to photographed ones", "4 minutes a run"),
+    "signs": ("drawn traffic signs to photographed ones", "2 minutes a run"),
     "ablation": ("what each choice of the recipe best is worth", "3 minutes a run"),
     "experiments.recheck": ("whether recorded runs still come out", "as long as they took"),
     "predict": ("the classes of images, by a saved model.npz", "a second"),

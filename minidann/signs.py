@@ -42,7 +42,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "labels.",
         epilog="Both sets are looked for in --data-dir, $MINIDANN_DATA, datasets/ and "
         "~/.cache/minidann; python -m minidann.data says where to get them. One DANN run takes "
-        "some four minutes on one core; its 500 steps are for the small part, the releases deserve "
+        "some two minutes on one core; its 500 steps are for the small part, the releases deserve "
         "more. model.npz is the network of the first seed, trained by the last method of the "
         "table.",
     )

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from benchmarks import drawing
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,3 +86,46 @@ def test_a_missing_pytorch_is_said_in_one_sentence():
         remedy = 'pip install -e ".[benchmark]", or leave --against out'
         assert result.returncode == 1
         assert result.stderr == f"error: PyTorch is not installed; {remedy}\n"
+
+
+def house_walls(value, seed, n=120):
+    """Grey images with some noise around a value."""
+    noise = np.random.default_rng(seed).normal(0, 12, (n, 32, 32, 1))
+    return np.repeat(np.clip(value + noise, 0, 255), 3, axis=3).astype(np.uint8)
+
+
+def test_like_images_cannot_be_told_apart_and_others_can():
+    alike = drawing.told_apart(house_walls(120, 0), house_walls(120, 1)).mean()
+    apart = drawing.told_apart(house_walls(120, 0), house_walls(150, 1)).mean()
+    assert alike < 0.65 and apart > 0.95
+
+
+def test_statistics_of_a_bar():
+    """A dark bar of 6 x 20 pixels on a light wall, bluer than the wall, and nothing else."""
+    images = np.full((1, 32, 32, 3), 200, np.uint8)
+    images[:, 6:26, 13:19] = 60, 60, 100
+    found = {name: values.item() for name, values in drawing.measure(images).items()}
+    assert found["height of the digit"] == 20 and found["width of the digit"] == 6
+    assert found["width to height"] == pytest.approx(0.3) and found["pieces of ink"] == 1
+    assert 5 < found["width of the stroke"] < 8
+    assert found["share of ink"] == pytest.approx(120 / 1024)
+    assert found["centre of the digit across"] == found["centre of the digit down"] == 0
+    assert found["light on dark"] == -1 and found["middle less border"] < 0
+    assert found["upright edges"] > 0.5 and abs(found["slant in degrees"]) < 1
+    assert found["blue on luminance"] < 0 < found["blue"]
+
+
+def test_sets_are_compared_by_the_table(capsys):
+    drawing.report(house_walls(120, 0), house_walls(150, 1), print)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("120 images of each set")
+    row = next(line for line in lines if line.startswith("luminance "))
+    assert [float(cell) for cell in row.split()[1:7]] == pytest.approx(
+        [0.47] * 3 + [0.588] * 3, abs=0.01
+    )
+    assert lines[-1].startswith("told apart by a linear classifier: ")
+
+
+def test_too_few_images_are_refused(capsys):
+    assert drawing.main(["--images", "10"]) == 2
+    assert "--images 10" in capsys.readouterr().err

@@ -44,6 +44,7 @@ def test_all_methods_run_and_the_network_names_a_sign(small_signs, tmp_path):
         ("dann", None),
         ("dann", "signs-pseudo"),
     ]
+    assert [run["recipe"] for run in record["runs"]] == [*["signs"] * 3, "signs-pseudo"]
     for run in record["runs"]:
         assert run["images"] == {"synsigns-small": [78, 8], "gtsrb-small": [86, 43]}
         assert np.sum(run["confusion"]["gtsrb-small"], axis=1).tolist() == [1] * 43

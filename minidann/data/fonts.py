@@ -8,20 +8,40 @@ import os
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from minidann.data.store import PathLike
 from minidann.runtime.errors import InputError
 
-# matplotlib's fonts whose digits are fit: the others have none, other symbols in their place, or
-# old-style ones
+
+class Face(NamedTuple):
+    """Where the ten digits of a font are: a file, the character of its zero, and how often."""
+
+    path: str
+    zero: str = "0"
+    share: float = 1.0
+
+
+SANS, BOLD_SANS = "\U0001d7e2", "\U0001d7ec"  # the zeros of mathematics, in other fonts of a file
+
+# matplotlib's fonts that look like those of house numbers, by what share of SVHN has the like: by
+# eye, on sheets of unlabelled images. The ones of the first two have no foot.
 FONTS = (
-    *(f"DejaVuSans{style}.ttf" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
-    *(f"DejaVuSansMono{style}.ttf" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
-    *(f"DejaVuSerif{style}.ttf" for style in ("", "-Bold", "-Italic", "-BoldItalic")),
-    *(f"STIXGeneral{style}.ttf" for style in ("", "Bol", "Italic", "BolIta")),
-    *("cmb10.ttf", "cmr10.ttf", "cmss10.ttf", "cmtt10.ttf"),
+    Face("STIXGeneral.ttf", BOLD_SANS, 0.24),
+    Face("STIXGeneral.ttf", SANS, 0.18),
+    Face("DejaVuSans-Bold.ttf", share=0.12),
+    Face("DejaVuSans.ttf", share=0.04),
+    Face("DejaVuSansMono-Bold.ttf", share=0.05),
+    Face("cmss10.ttf", share=0.05),
+    Face("cmtt10.ttf", share=0.04),
+    Face("STIXGeneralBol.ttf", share=0.09),
+    Face("STIXGeneral.ttf", share=0.06),
+    Face("STIXGeneralBolIta.ttf", share=0.03),
+    Face("DejaVuSerif-Bold.ttf", share=0.04),
+    Face("cmb10.ttf", share=0.04),
+    Face("cmr10.ttf", share=0.02),
 )
 
 HOLES = {0: 1, 1: 0, 2: 0, 3: 0, 5: 0, 6: 1, 7: 0, 8: 2, 9: 1}  # a 4 may be open or closed
@@ -30,7 +50,7 @@ CELL = 64  # samples of a distance field along each side: the digit and room aro
 FINE = 4  # pixels of a drawn glyph for each sample of its distance field, along an axis
 
 
-def font_paths(fonts: Sequence[PathLike] | PathLike | None = None) -> tuple[str, ...]:
+def find_faces(fonts: Sequence[PathLike] | PathLike | None = None) -> tuple[Face, ...]:
     """The font files to draw with; ``fonts`` as in :func:`~minidann.data.make_synth_digits`.
 
     Raises
@@ -41,31 +61,35 @@ def font_paths(fonts: Sequence[PathLike] | PathLike | None = None) -> tuple[str,
     import matplotlib  # here, because it takes long to import
     from matplotlib.font_manager import findSystemFonts
 
-    shipped = [Path(matplotlib.get_data_path(), "fonts", "ttf", name) for name in FONTS]
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    shipped = [face._replace(path=str(folder / face.path)) for face in FONTS]
     if fonts is None:
-        return tuple(map(str, shipped))
+        return tuple(shipped)
     if isinstance(fonts, str | os.PathLike):
         if fonts != "system":
             raise InputError(
                 f'fonts="{fonts}" is not understood; give a list of font files, "system" or None'
             )
-        names = {path.name for path in shipped}
-        found = sorted(path for path in map(Path, findSystemFonts()) if path.name not in names)
-        return tuple(map(str, [*shipped, *(path for path in found if not flaw(str(path)))]))
-    paths = tuple(map(str, fonts))
-    if not paths:
+        names = {face.path for face in FONTS}
+        found = [Face(path) for path in sorted(findSystemFonts()) if Path(path).name not in names]
+        fit = [face for face in found if not flaw(face)]
+        return (*shipped, *(face._replace(share=1 / len(fit)) for face in fit))
+    faces = tuple(Face(str(path)) for path in fonts)
+    if not faces:
         raise InputError("there is no font to draw digits with; give at least one font file")
-    for path in paths:
-        if flaw(path):
-            raise InputError(f"{path} cannot be drawn with: {flaw(path)}; give another font file")
-    return paths
+    for face in faces:
+        if flaw(face):
+            raise InputError(
+                f"{face.path} cannot be drawn with: {flaw(face)}; give another font file"
+            )
+    return faces
 
 
 @cache
-def flaw(path: str) -> str:
+def flaw(face: Face) -> str:
     """What makes a font unfit for digits, in words, or "" for a fit one."""
     try:
-        masks = render(path)
+        masks = render(face)
     except OSError as error:
         return f"it cannot be read ({error})"
     except ValueError as error:
@@ -82,7 +106,7 @@ def flaw(path: str) -> str:
 
 
 @cache
-def render(path: str) -> np.ndarray:
+def render(face: Face) -> np.ndarray:
     """The ten digits of a font: bool (10, FINE * CELL, FINE * CELL).
 
     Each is centred and FINE * TALL pixels tall; all stand on one line.
@@ -97,25 +121,26 @@ def render(path: str) -> np.ndarray:
     from PIL import Image, ImageDraw, ImageFont  # slow to import
 
     side, tall = FINE * CELL, FINE * TALL
-    face = ImageFont.truetype(path, 100)
-    boxes = [face.getbbox(str(digit), anchor="ls") for digit in range(10)]
+    font = ImageFont.truetype(face.path, 100)
+    digits = [chr(ord(face.zero) + digit) for digit in range(10)]
+    boxes = [font.getbbox(digit, anchor="ls") for digit in digits]
     height = max(box[3] for box in boxes) - min(box[1] for box in boxes)
     if height <= 0:
         raise ValueError("its digits are empty")
-    face = ImageFont.truetype(path, 100 * tall / height)
-    boxes = [face.getbbox(str(digit), anchor="ls") for digit in range(10)]
+    font = ImageFont.truetype(face.path, 100 * tall / height)
+    boxes = [font.getbbox(digit, anchor="ls") for digit in digits]
     baseline = side / 2 - (max(box[3] for box in boxes) + min(box[1] for box in boxes)) / 2
     masks = np.zeros((10, side, side), bool)
-    for digit in range(10):
+    for mask, digit in zip(masks, digits, strict=True):
         canvas = Image.new("L", (3 * side, side))
-        ImageDraw.Draw(canvas).text((side, baseline), str(digit), 255, face, anchor="ls")
+        ImageDraw.Draw(canvas).text((side, baseline), digit, 255, font, anchor="ls")
         ink = largest_part(np.asarray(canvas) >= 128)
         # Pillow's boxes do not help here: they extend to where the next letter starts
         columns = np.flatnonzero(ink.any(0))
         if len(columns) == 0 or np.ptp(columns) >= side - 2 * FINE:
             raise ValueError("its digits are empty or wider than tall")
         middle = (columns[0] + columns[-1] + 1) // 2
-        masks[digit] = ink[:, middle - side // 2 : middle + side // 2]
+        mask[:] = ink[:, middle - side // 2 : middle + side // 2]
     return masks
 
 
@@ -146,12 +171,14 @@ class Glyphs:
         Of the ink, in digit heights.
     strokes : float32 array (fonts,)
         Half the thickness of the font's stroke, in digit heights.
+    shares : array (fonts,)
+        How many of all digits are of this font or one before it, of 0..1.
     """
 
-    def __init__(self, paths: Sequence[str]):
+    def __init__(self, faces: Sequence[Face]):
         from scipy import ndimage  # slow to import
 
-        masks = np.concatenate([render(path) for path in paths])
+        masks = np.concatenate([render(face) for face in faces])
         self.fields = np.full((len(masks) + 1, CELL, CELL), -1, np.float32)
         for field, mask in zip(self.fields, masks, strict=False):
             distance = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
@@ -160,9 +187,11 @@ class Glyphs:
             field[:] = distance.reshape(CELL, FINE, CELL, FINE).mean((1, 3)) / (TALL * FINE)
         self.widths = np.append(masks.any(1).sum(1) / (TALL * FINE), 0.3).astype(np.float32)
         self.strokes = self.fields[:-1].max((1, 2)).reshape(-1, 10).mean(1)
+        shares = np.cumsum([face.share for face in faces])
+        self.shares = shares / shares[-1]
 
 
 @lru_cache(maxsize=4)
-def load_glyphs(paths: tuple[str, ...]) -> Glyphs:
+def load_glyphs(faces: tuple[Face, ...]) -> Glyphs:
     """The distance fields of the digits of these fonts."""
-    return Glyphs(paths)
+    return Glyphs(faces)

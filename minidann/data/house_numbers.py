@@ -12,8 +12,11 @@ perspective.
 Everything is computed for m images at once. A value of chance is (m, 1), a picture (m, size, size).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from minidann.data import house_measures as svhn
 from minidann.data.fonts import CELL, TALL, Glyphs
 
 Chance = dict[str, np.ndarray]
@@ -27,15 +30,17 @@ COLUMNS = tuple(
     label font neighbour0 neighbour1 neighbour2 neighbour3 length place gap weight rise0
     rise1 rise2 rise3
     left top angle shear keystone_x keystone_y height aspect
-    ground ground_too polarity contrast wall line_shade rim_shade vivid
-    hue hue_ground hue_ink hue_wall hue_rim colour_ground colour_ink colour_wall colour_rim
+    ground polarity contrast wall line_shade rim_shade
+    blue red blue_tone red_tone
+    hue_all hue_ground hue_ink hue_wall hue_rim
+    colour_all colour_ground colour_ink colour_wall colour_rim
     texture_wide texture_narrow stripes stripe_way stripe_tilt stripe_period stripe_phase
     stripe_depth stripe_edge
     plate plate_height plate_left plate_right frame frame_width
     shadow shadow_x shadow_y shadow_depth rim rim_width bevel bevel_depth
-    line line_way line_tilt line_place line_width slope slope_way shade shade_way
+    line line_way line_tilt line_place line_width slope slope_along slope_way shade shade_way
     shade_place shade_depth
-    blur blur_sideways noise noise_fine
+    pixels block_across block_down blur sharpened noise blotches quality
     """.split()  # noqa: SIM905, a table
 )
 
@@ -48,6 +53,11 @@ def throw(table: np.random.Generator, m: int) -> Chance:
 def uniform(chance: np.ndarray, low: Value, high: Value) -> np.ndarray:
     """Uniform in low..high."""
     return low + (high - low) * chance
+
+
+def quantile(chance: np.ndarray, table: Sequence[float]) -> np.ndarray:
+    """From uniform in 0..1 to the distribution with these quantiles, evenly spaced."""
+    return np.interp(chance, np.linspace(0, 1, len(table)), table).astype(np.float32)
 
 
 def pixels(values: np.ndarray) -> np.ndarray:
@@ -77,24 +87,25 @@ def spell(chance: Chance, glyphs: Glyphs) -> dict[str, np.ndarray]:
     """
     label = (chance["label"][:, 0] * 10).astype(np.int64)
     fonts = len(glyphs.strokes)
-    font = (chance["font"] * fonts).astype(np.int64)
+    font = np.searchsorted(glyphs.shares, chance["font"], side="right")
     others = np.hstack([chance[f"neighbour{k}"] for k in range(2 * NEIGHBOURS)])
     digits = np.insert((others * 10).astype(np.int64), NEIGHBOURS, label, axis=1)
-    length = 1 + (chance["length"] > 0.15) + (chance["length"] > 0.5)
+    length = 1 + sum(chance["length"] > share for share in svhn.LENGTHS)
     first = -(chance["place"] * length).astype(np.int64)
     slot = np.arange(-NEIGHBOURS, NEIGHBOURS + 1)
     there = (slot >= first) & (slot < first + length)
     glyph = np.where(there, font * 10 + digits, 10 * fonts)
 
     width = glyphs.widths[glyph]
-    gap = uniform(chance["gap"] ** 1.5, 0.07, 0.32)
+    gap = quantile(chance["gap"], svhn.GAP)
     centre = np.cumsum((width[:, 1:] + width[:, :-1]) / 2 + gap, axis=1)
     centre = np.insert(centre, 0, 0, axis=1)
     centre -= centre[:, NEIGHBOURS, None]
     edge = centre[:, :-1] + (width[:, :-1] + gap) / 2
-    rise = np.hstack([uniform(chance[f"rise{k}"], -0.06, 0.06) for k in range(2 * NEIGHBOURS)])
+    rise = np.hstack([chance[f"rise{k}"] for k in range(2 * NEIGHBOURS)])
+    rise = uniform(rise, -svhn.RISE, svhn.RISE)
     stroke = glyphs.strokes[font]
-    weight = uniform(chance["weight"], -0.12 * stroke, np.maximum(0.12 - stroke, 0.012))
+    weight = uniform(chance["weight"], -0.12 * stroke, np.maximum(svhn.BOLDEST - stroke, 0.012))
     rise = np.insert(rise, NEIGHBOURS, 0, axis=1)
     return {
         "label": label,
@@ -119,25 +130,20 @@ def see(chance: Chance, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         Pixels in a digit height.
     """
     place = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
-    x = place - pixels(uniform(chance["left"], -0.05, 0.05))
-    y = place[:, None] - pixels(uniform(chance["top"], -0.05, 0.05))
+    x = place - pixels(quantile(chance["left"], svhn.LEFT))
+    y = place[:, None] - pixels(quantile(chance["top"], svhn.TOP))
     near = (
         1
-        + pixels(uniform(chance["keystone_x"], -0.2, 0.2)) * x
-        + pixels(uniform(chance["keystone_y"], -0.2, 0.2)) * y
+        + pixels(uniform(chance["keystone_x"], -svhn.KEYSTONE, svhn.KEYSTONE)) * x
+        + pixels(uniform(chance["keystone_y"], -svhn.KEYSTONE, svhn.KEYSTONE)) * y
     )
-    angle = np.deg2rad(15) * pixels(triangle(chance["angle"]))
-    shear = 0.25 * pixels(triangle(chance["shear"]))
-    height = pixels(uniform(chance["height"] ** 0.7, 0.55, 0.95))
-    aspect = pixels(uniform(chance["aspect"], 0.72, 1.12))
+    angle = np.deg2rad(pixels(quantile(chance["angle"], svhn.ANGLE)))
+    shear = pixels(quantile(chance["shear"], svhn.SHEAR))
+    height = pixels(quantile(chance["height"], svhn.HEIGHT))
+    aspect = pixels(quantile(chance["aspect"], svhn.ASPECT))
     cos, sin = np.cos(angle) / height, np.sin(angle) / height
     down = (y * cos - x * sin) / near
     return ((x * cos + y * sin) / near - shear * down) / aspect, down, height * size
-
-
-def triangle(chance: np.ndarray) -> np.ndarray:
-    """From uniform in 0..1 to a triangular distribution over -1..1, most often near 0."""
-    return np.where(chance < 0.5, np.sqrt(2 * chance) - 1, 1 - np.sqrt(2 * (1 - chance)))
 
 
 def look_up(

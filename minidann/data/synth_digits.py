@@ -7,14 +7,16 @@ image is a square of a street: a number of one to three digits, cut so that the 
 in the middle and its neighbours reach in from the sides.
 
 ``minidann.data.fonts`` makes distance fields of the digits, ``minidann.data.house_numbers`` puts
-them into the image, and ``minidann.data.house_paint`` paints it, back to front.
+them into the image, ``minidann.data.house_paint`` paints it, back to front, and
+``minidann.data.house_camera`` takes a photograph of few pixels. How large, narrow, dark, blurred
+or noisy they are was read from SVHN's unlabelled images: ``minidann.data.house_measures``.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from minidann.data.fonts import font_paths, load_glyphs
+from minidann.data.fonts import find_faces, load_glyphs
 from minidann.data.house_numbers import throw
 from minidann.data.house_paint import paint
 from minidann.data.mnist import Digits
@@ -104,7 +106,7 @@ def draw(
     as many numbers of each random stream as any other.
     """
     check(n, size)
-    glyphs = load_glyphs(font_paths(fonts))
+    glyphs = load_glyphs(find_faces(fonts))
     keys = [
         np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, key)) for key in (0, 1)
     ]

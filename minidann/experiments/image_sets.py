@@ -56,5 +56,11 @@ def load_pair(
     ``oracle_labels`` says whether the target's training labels are wanted.
     """
     source, target = (load_digits(name, recipe, settings) for name in names)
-    form = {"size": recipe.size, "fit": recipe.fit, "mean": recipe.mean}
-    return as_pair(source, target, **form, oracle_labels=oracle_labels)
+    return as_pair(
+        source,
+        target,
+        size=recipe.size,
+        fit=recipe.fit,
+        mean=recipe.mean,
+        oracle_labels=oracle_labels,
+    )

@@ -88,8 +88,8 @@ def train_task(
     Returns
     -------
     (DANN, Outcome)
-        The record has the number of images, training and test, and the seconds, or ``stopped_at``
-        if Ctrl-C ended the training.
+        The record has the recipe, the number of training and test images and the seconds, or
+        ``stopped_at`` if Ctrl-C ended the training.
     """
     record = task.record() | {"steps": recipe.steps}
     identity = record | {
@@ -112,6 +112,7 @@ def train_task(
             callbacks=[checkpoint, ProgressBar(bar)],
         )
     domains = {task.source: source, task.target: target}
+    record["recipe"] = settings.recipe
     record["images"] = {
         name: [len(domain.x_train), len(domain.x_test)] for name, domain in domains.items()
     }

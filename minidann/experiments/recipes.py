@@ -78,15 +78,18 @@ they are written down:
     label head     512 - BN - ReLU - 43
     domain head    reversal - 1024 - BN - ReLU - 1024 - BN - ReLU - 1, logistic
     weights        He's
-    training       64 source + 64 target, 500 steps, Adam,
+    training       32 source + 32 target, 500 steps, Adam,
                    learning rate from 0.001 along a cosine to 0
     input          as ``light``
     augmentation   training moves and turns the images of both domains a little
     not the paper's    batch-norm, the weights and the training, which is for two thousand drawn
                    signs and not for its 100,000; the borders are not written there
 
-``signs-pseudo``, the same with pseudo-labels, as ``pseudo``, but without its class balance: that
-assumes equally frequent classes, and in GTSRB one is ten times as frequent as another.
+``signs-pseudo``, the same with pseudo-labels and squares, as ``pseudo``, but without
+
+    class balance    it assumes equally frequent classes, and in GTSRB one is ten times as frequent
+                     as another
+    own statistics   at the end
 
 Where nothing else is said, lambda = 2 / (1 + exp(-10p)) - 1. In every one, one optimizer trains all
 three parts, and losses are means over all their examples (but for ``paper``).
@@ -401,7 +404,7 @@ LIGHT = Recipe(
 SIGNS = Recipe(
     signs,
     500,
-    64,
+    32,
     Adam,
     partial(cosine, base=1e-3),
     size=40,
@@ -434,7 +437,5 @@ RECIPES = {
     ),
     "svhn": Recipe(svhn, 20_000, 64, partial(momentum, weight_decay=1e-3), learning_rate, size=32),
     "signs": SIGNS,
-    "signs-pseudo": SIGNS._replace(
-        build=signs_pseudo, augment=turn_and_cover, weak_augment=move, own_statistics=True
-    ),
+    "signs-pseudo": SIGNS._replace(build=signs_pseudo, augment=turn_and_cover, weak_augment=move),
 }

@@ -7,16 +7,20 @@ import numpy as np
 import pytest
 
 from minidann.data import make_synth_digits
-from minidann.data.fonts import FONTS, flaw, font_paths, load_glyphs
+from minidann.data.fonts import FONTS, Face, find_faces, flaw, load_glyphs
 from minidann.runtime.errors import InputError
 
 SHIPPED = Path(matplotlib.get_data_path(), "fonts", "ttf")
 
 
-@pytest.mark.parametrize("path", font_paths(), ids=FONTS)
-def test_digits_of_a_font_are_distinct(path):
-    glyphs = load_glyphs((path,))
-    assert not flaw(path)
+def named(face):
+    return f"{Path(face.path).name} {ord(face.zero):x}"
+
+
+@pytest.mark.parametrize("face", find_faces(), ids=named)
+def test_digits_of_a_font_are_distinct(face):
+    glyphs = load_glyphs((face,))
+    assert not flaw(face)
     assert (
         glyphs.fields.shape == (11, 64, 64)
         and (glyphs.fields[:10].max((1, 2)) > 0).all()
@@ -29,8 +33,24 @@ def test_digits_of_a_font_are_distinct(path):
 
 def test_distance_field_measures_distance():
     """Left of a zero the outline comes nearer by 1/40 of its height with every sample."""
-    left = load_glyphs((str(SHIPPED / "DejaVuSans.ttf"),)).fields[0][32, :8]
+    left = load_glyphs((Face(str(SHIPPED / "DejaVuSans.ttf")),)).fields[0][32, :8]
     np.testing.assert_allclose(np.diff(left), 1 / 40, atol=1e-3)
+
+
+def test_mathematical_digits_are_another_font_of_the_file():
+    """STIX's sans-serif 1 has no foot: it is narrower at the bottom than STIX's own."""
+    own, sans = (
+        load_glyphs((Face(str(SHIPPED / "STIXGeneral.ttf"), zero),)).fields[1] > 0
+        for zero in ("0", "\U0001d7e2")
+    )
+    bottom = np.flatnonzero(own.any(1))[-2]
+    assert own[bottom].sum() > 2 * sans[bottom].sum() > 0
+
+
+def test_shares_add_up():
+    shares = load_glyphs(find_faces()).shares
+    np.testing.assert_allclose(np.diff(shares, prepend=0), [face.share for face in FONTS])
+    assert shares[-1] == 1
 
 
 @pytest.mark.parametrize(
@@ -69,5 +89,5 @@ def test_system_fonts_come_after_matplotlib_s(tmp_path, monkeypatch):
         "matplotlib.font_manager.findSystemFonts",
         lambda: [str(symbols), str(mine), str(SHIPPED / "cmr10.ttf")],
     )
-    assert font_paths("system") == (*font_paths(), str(mine))
+    assert find_faces("system") == (*find_faces(), Face(str(mine)))
     assert make_synth_digits(5, fonts="system")[0].shape == (5, 32, 32, 3)

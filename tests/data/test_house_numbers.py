@@ -4,13 +4,24 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from minidann.data.fonts import FONTS, font_paths, load_glyphs
-from minidann.data.house_numbers import COLUMNS, coverage, look_up, pixels, see, spell, throw
+from minidann.data.fonts import find_faces, load_glyphs
+from minidann.data.house_numbers import (
+    COLUMNS,
+    coverage,
+    look_up,
+    pixels,
+    quantile,
+    see,
+    spell,
+    throw,
+)
+
+FACES = find_faces()
 
 
 def ink_of(chance, size=32):
     """(the number, how much of each pixel is its ink) without any paint."""
-    glyphs = load_glyphs(font_paths())
+    glyphs = load_glyphs(FACES)
     number = spell(chance, glyphs)
     x, y, scale = see(chance, size)
     return number, coverage(look_up(glyphs, number, x, y) + pixels(number["weight"]), scale)
@@ -21,29 +32,30 @@ def plain(label, font):
     chance = {name: np.full((1, 1), 0.5, np.float32) for name in COLUMNS}
     values = dict(
         label=(label + 0.5) / 10,
-        font=(font + 0.5) / len(FONTS),
+        font=load_glyphs(FACES).shares[font] - 0.001,
         length=0.0,
-        aspect=0.7,
-        height=1.0,
+        aspect=1.0,
+        height=0.8,
         weight=0.4,
     )
     return chance | {name: np.full((1, 1), value, np.float32) for name, value in values.items()}
 
 
-def reference(digit, path, box):
+def reference(digit, face, box):
     """A digit as Pillow draws it, in a 32x32 picture of 0..1.
 
     It is stretched to a box (left, top, right, bottom).
     """
     glyph = Image.new("L", (300, 300))
-    ImageDraw.Draw(glyph).text((100, 100), str(digit), 255, ImageFont.truetype(path, 100))
+    character, font = chr(ord(face.zero) + digit), ImageFont.truetype(face.path, 100)
+    ImageDraw.Draw(glyph).text((100, 100), character, 255, font)
     glyph = glyph.crop(glyph.getbbox())
     picture = Image.new("L", (32, 32))
     picture.paste(glyph.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.BOX), box[:2])
     return np.asarray(picture) / 255
 
 
-@pytest.mark.parametrize("font", range(len(FONTS)), ids=FONTS)
+@pytest.mark.parametrize("font", range(len(FACES)))
 def test_labelled_digit_is_in_the_middle(font):
     """Drawn plain, the ink is more like Pillow's glyph of the label than that of another digit."""
     overlaps = np.zeros((10, 10))
@@ -54,12 +66,23 @@ def test_labelled_digit_is_in_the_middle(font):
         assert abs(columns[0] + columns[-1] - 31) <= 2 and abs(rows[0] + rows[-1] - 31) <= 3
         box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
         for digit in range(10):
-            drawn = reference(digit, font_paths()[font], box)
+            drawn = reference(digit, FACES[font], box)
             overlaps[label, digit] = (
                 np.minimum(ink[0], drawn).sum() / np.maximum(ink[0], drawn).sum()
             )
     np.testing.assert_array_equal(overlaps.argmax(1), np.arange(10))
     assert overlaps.diagonal().min() > 0.6
+
+
+def test_quantiles_are_those_of_the_table():
+    values = quantile(np.linspace(0, 1, 10_001), (-1, 0, 0.5, 2, 8))
+    np.testing.assert_allclose(np.quantile(values, (0, 0.25, 0.5, 0.75, 1)), (-1, 0, 0.5, 2, 8))
+
+
+def test_fonts_have_their_shares():
+    font = spell(throw(np.random.default_rng(0), 20_000), load_glyphs(FACES))["font"]
+    share = np.bincount(font[:, 0], minlength=len(FACES)) / 20_000
+    np.testing.assert_allclose(share, [face.share for face in FACES], atol=0.01)
 
 
 def test_labelled_digit_stays_near_the_middle():

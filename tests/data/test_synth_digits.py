@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minidann.data.house_paint import LUMA
+from minidann.data.house_camera import LUMA
 from minidann.data.mnist import Digits
 from minidann.data.synth_digits import LARGEST, draw, load_synth_digits, make_synth_digits
 from minidann.runtime.errors import InputError

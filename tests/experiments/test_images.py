@@ -72,6 +72,7 @@ def test_the_record_of_a_run(settings):
     record, history, features = outcome
     assert (record["seed"], record["steps"], record["method"]) == (3, 4, "source")
     assert "variant" not in record and record["seconds"] >= 0
+    assert record["recipe"] == "best"
     assert record["images"] == {"digits": [64, 64], "digits-m": [64, 64]}
     assert (history[-1]["method"], history[-1]["step"]) == ("source", 4)
     counts = np.array(record["confusion"]["digits-m"])

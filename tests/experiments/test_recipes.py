@@ -148,9 +148,10 @@ def test_the_schedules():
             and recipes.RECIPES[name].learning_rate(1) == 0
         )
     for name, recipe in recipes.RECIPES.items():
-        assert recipe.lam(0) == 0 and recipe.lam(1) == pytest.approx(
-            0.1 if name == "light" else 1, abs=1e-4
-        )
+        largest = {"light": 0.1, "best": 2}.get(name, 1)
+        assert recipe.lam(0) == 0 and recipe.lam(1) == pytest.approx(largest, rel=1e-4)
+    best = recipes.RECIPES["best"].learning_rate
+    assert best(0.7) == 1e-3 and best(0.85) == pytest.approx(5e-4)
 
 
 def test_only_paper_sums_the_two_domains_means():
@@ -171,6 +172,7 @@ def test_light_and_pseudo_bend_their_images_and_take_each_ones_own_mean_without_
         "signs",
         "signs-pseudo",
     ]
+    assert [name for name, recipe in recipes.RECIPES.items() if recipe.source_augment] == ["best"]
     means = {
         name: recipe.mean for name, recipe in recipes.RECIPES.items() if recipe.mean != "domain"
     }
