@@ -220,11 +220,18 @@ def test_the_mean_of_many_tells_what_one_does_not():
 
 
 def test_the_spread_is_over_the_seeds_of_a_kind(found):
-    runs = [BLOBS | {"seed": i, "target_class": x} for i, x in enumerate((0.7, 0.8, 0.9))]
+    classes = "source_class", "target_class"
+    circling = BLOBS | {"recipe": "tf-dann", "regime": "DANN deep", "source_domain": 0.4}
+    runs = [circling | {"seed": i, "target_class": x} for i, x in enumerate((0.7, 0.8, 0.9))]
     (first, *_), _ = found("blobs", *runs)
-    assert first.sd == pytest.approx({"source_class": replays.LEAST_SD, "target_class": 0.1})
-    (one, _), _ = found("blobs", *(run | {"source_domain": 0.4} for run in runs[:2]))
-    assert one.sd == dict.fromkeys(("source_class", "target_class"), replays.UNKNOWN_SD)
+    assert first.sd == pytest.approx(
+        {"source_class": replays.LEAST_SD, "target_class": 0.1, "source_domain": replays.LEAST_SD}
+    )
+    (one, _), _ = found("blobs", *runs[:2])
+    assert one.sd == dict.fromkeys(classes, replays.UNKNOWN_SD)
+    for n in (2, 3):
+        (one, *_), _ = found("blobs", *(run | BLOBS | {"seed": run["seed"]} for run in runs[:n]))
+        assert one.sd == dict.fromkeys((*classes, "source_domain")[:n], replays.LEAST_SD)
 
 
 def test_the_table_has_a_line_for_each():
