@@ -435,9 +435,9 @@ def records():
     for name in (
         "mnistm.json",
         "mnistm-dann-seeds-2-3.json",
-        "mnistm-grey-best.json",
-        "mnistm-grey-best-source.json",
-        "mnistm-grey-best-target.json",
+        "mnistm-best.json",
+        "mnistm-best-source.json",
+        "mnistm-best-target.json",
     ):
         content = json.loads((ROOT / "docs/results" / name).read_text(encoding="utf-8"))
         for run in content["runs"]:
