@@ -95,8 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(table(findings))
     different = sum(finding.verdict == "DIFFERS" for finding in findings)
     print(
-        f"{len(todo)} runs, {different} lines that differ, {gone} kinds of run that do not exist "
-        f"any more, {skipped} records skipped"
+        f"{len(todo)} runs, {different} lines that differ, {gone} that cannot be run any more, "
+        f"{skipped} records skipped"
     )
     return DIFFERENT if different or gone else SKIPPED if skipped else 0
 
