@@ -92,7 +92,7 @@ def caption(record: Mapping[str, Any]) -> str:
     title = record["regime"]
     if RECIPES[record["recipe"]][title].objective == "domain":
         return title
-    return f"{title} (target {record['target_class']:.1%} right)"
+    return f"{title}: target {100 * record['target_class']:.1f} % right"
 
 
 if __name__ == "__main__":

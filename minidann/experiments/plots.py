@@ -281,9 +281,9 @@ def blobs(
     for axis, (title, (f_source, f_target)) in zip(panels, features.items()):
         pca = PCA(2).fit(np.concatenate([f_source, f_target]))
         scatter(axis, pca.transform(f_source), source.y, pca.transform(f_target), target.y)
-        axis.set_title(f"features: {title}", fontsize=12)
-    for axis in (data, *panels[: len(features)]):
-        axis.set_aspect("equal", adjustable="datalim")
+        axis.set_title(title, fontsize=12)
+        axis.set(xlabel="features, first principal component", ylabel="second")
+    data.set_aspect("equal", adjustable="datalim")
     for axis in panels[len(features) :]:
         axis.axis("off")
     figure.legend(

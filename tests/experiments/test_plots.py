@@ -95,7 +95,7 @@ def test_blobs_has_a_panel_for_the_data_and_for_each_regime():
     source, target = make_blobs_pair(30, seed=0)
     figure = plots.blobs(source, target, {"one": (source.x, target.x), "two": (source.x, target.x)})
     titles = [axis.get_title() for axis in figure.axes]
-    assert titles[:3] == ["the data", "features: one", "features: two"]
+    assert titles[:3] == ["the data", "one", "two"]
     assert len(figure.legends[0].get_texts()) == 4 and len(figure.axes) == 4
 
 
