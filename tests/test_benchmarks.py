@@ -127,5 +127,5 @@ def test_sets_are_compared_by_the_table(capsys):
 
 
 def test_too_few_images_are_refused(capsys):
-    assert drawing.main(["--images", "10"]) == 2
+    assert drawing.main(["--images", "10"]) == 1
     assert "--images 10" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 python -m minidann.data                                   what there is, and whether it is here
 python -m minidann.data fetch mnist bsds500               download and verify them, or go on with it
-python -m minidann.data show mnist usps --out sheet.png   a picture of what is in them
+python -m minidann.data show svhn synth --out sheet.png   a picture of them, side by side
 """
 
 import argparse

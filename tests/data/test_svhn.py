@@ -6,9 +6,11 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
 from minidann.data import svhn
+from minidann.data.__main__ import main
 from minidann.data.svhn import load_svhn
 from minidann.runtime.errors import InputError
 
@@ -315,3 +317,13 @@ def test_other_digits_than_the_published_are_refused(folder, monkeypatch):
 
 def test_the_published_counts_add_up():
     assert sum(svhn.COUNTS["train"]) == 73_257 and sum(svhn.COUNTS["test"]) == 26_032
+
+
+def test_svhn_and_drawn_house_numbers_are_shown_side_by_side(folder, capsys):
+    sheet = folder / "sheet.png"
+    assert main(["show", "svhn", "synth", "--data-dir", str(folder), "--out", str(sheet)]) == 0
+    with Image.open(sheet) as image:
+        shown = np.asarray(image.convert("RGB"), float)
+    for half in np.array_split(shown, 2, axis=1):
+        assert np.ptp(half, axis=2).max() > 50  # colour on either side
+    assert str(sheet) in capsys.readouterr().out
