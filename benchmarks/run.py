@@ -64,9 +64,10 @@ class NumpyRun:
             array for network in self.dann.networks for array in network.params.values()
         ]
         rng = np.random.default_rng(1)
-        augment = recipe.augment or (lambda x, rng: x)
 
         def batches(domain: Domain, *arrays: Any) -> Batches:
+            change = recipe.of_source() if domain is source else recipe.augment
+            augment = change or (lambda x, rng: x)
             prepare = preparation(domain.mean, to_host)
             return Batches(
                 *arrays,

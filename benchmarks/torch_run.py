@@ -110,15 +110,30 @@ def warp(x: Tensor, *, shift: float, affine: float, elastic: float) -> Tensor:
     return grid_sample(x, grid, padding_mode="border", align_corners=True)
 
 
-def preparation(recipe: Recipe, mean: np.ndarray | None) -> Callable[[Tensor], Tensor]:
-    """What makes network input of uint8 images (N, C, H, W), augmentation included."""
-    augment = partial(warp, **recipe.augment.keywords) if recipe.augment else lambda x: x
+def recolour(x: Tensor) -> Tensor:
+    """:func:`minidann.data.random_colours` for float images (N, C, H, W)."""
+    a, b = (255 * torch.rand(len(x), x.shape[1], 1, 1) for _ in range(2))
+    return torch.lerp(a, b, x / 255)
+
+
+def preparation(
+    recipe: Recipe, mean: np.ndarray | None, *, colours: bool = False
+) -> Callable[[Tensor], Tensor]:
+    """What makes network input of uint8 images (N, C, H, W), augmentation included.
+
+    ``colours`` says whether they get random ones.
+    """
+    warped = partial(warp, **recipe.augment.keywords) if recipe.augment else lambda x: x
+
+    def augment(x: Tensor) -> Tensor:
+        return warped(recolour(x.float()) if colours else x.float())
+
     if mean is not None:
         centre = torch.from_numpy(mean).view(1, -1, 1, 1)
-        return lambda x: (augment(x.float()) - centre) / 255
+        return lambda x: (augment(x) - centre) / 255
 
     def standardize(x: Tensor) -> Tensor:
-        x = augment(x.float())
+        x = augment(x)
         x = x - x.mean(dim=(2, 3), keepdim=True)
         return x / ((x * x).mean(dim=(1, 2, 3), keepdim=True) + 1).sqrt()
 
@@ -137,7 +152,8 @@ class TorchRun:
         x, y = channels_first(source.x_train), torch.from_numpy(source.y_train)
         self.source = batches(x, y, size=recipe.batch_size)
         self.target = batches(channels_first(target.x_train), size=recipe.batch_size)
-        self.prepare_source = preparation(recipe, source.mean)
+        colours = recipe.source_augment is not None
+        self.prepare_source = preparation(recipe, source.mean, colours=colours)
         self.prepare_target = preparation(recipe, target.mean)
         # two domains that batch-norm treats each on its own pass through the network one by one
         self.separate = any(
