@@ -141,7 +141,9 @@ def embedding(
     the colours begin anew, and there is no legend of them.
     """
     classes = 1 + max(y_source.max(), y_target.max())
-    what = "digits" if classes <= MOST_CLASSES else f"{classes} classes in ten colours"
+    what = "digits (o source, ^ target)"
+    if classes > MOST_CLASSES:
+        what = f"{classes} classes, ten colours"
     figure = Figure(figsize=(9, 0.3 + 4.6 * len(features)), layout="constrained")
     panels = figure.subplots(len(features), 2, squeeze=False)
     n = len(y_source)
@@ -166,7 +168,7 @@ def embedding(
                     label=str(digit) if name == "source" else None,
                 )
         by_domain.set_title(f"{METHODS.get(method, method)}: domains")
-        by_digit.set_title(f"{METHODS.get(method, method)}: {what} (o source, ^ target)")
+        by_digit.set_title(f"{METHODS.get(method, method)}: {what}")
         for axis, size in ((by_domain, 10), (by_digit, 8)):
             if axis is by_digit and classes > MOST_CLASSES:
                 continue
@@ -244,7 +246,7 @@ def confused_pairs(
             yticklabels=titles,
         )
         axis.invert_yaxis()
-        axis.set_xlim(0, 1)
+        axis.margins(x=0.1)  # for the label of the longest bar
     panels[-1].set_xlabel("share of the class's test images")
     return figure
 

@@ -71,7 +71,7 @@ def pair_table(outcomes: Outcomes, pairs: Sequence[tuple[str, str]]) -> str:
             seconds = sum(record["seconds"] for record in records) / len(records)
             title = f"{source} to {target}, {variant or METHODS[method]}"
             lines.append(line(title, cells, width) + f" {seconds:>8.0f}")
-        if means.keys() >= METHODS.keys() and means["target"] != means["source"]:
+        if means.keys() >= METHODS.keys() and means["target"] > means["source"]:
             share = (means["dann"] - means["source"]) / (means["target"] - means["source"])
             gap = "of the gap between source only and trained on target"
             lines.append(f"{'':<{width}} DANN closes {share:.1%} {gap}")

@@ -89,6 +89,13 @@ def test_a_variant_of_a_method_has_a_row_of_its_own_below_it():
     assert "0.8800" in rows[4] and "closes 50.0%" in rows[5]  # of DANN, as without the variant
 
 
+def test_where_there_is_no_gap_no_share_of_it_is_closed():
+    tasks = {"source": 96, "target": 95, "dann": 97}
+    found = {Task("a", "b", name, 0): right for name, right in tasks.items()}
+    table = pair_table({task: outcome(task, b=n) for task, n in found.items()}, [("a", "b")])
+    assert "closes" not in table and len(table.splitlines()) == 4
+
+
 def test_long_names_leave_the_columns_in_place():
     task = Task("a" * 20, "b" * 20, "dann", 0)
     head, row = pair_table({task: outcome(task, **{task.target: 3})}, [task.pair]).splitlines()
