@@ -18,19 +18,9 @@ import sys
 from collections.abc import Sequence
 
 from minidann.experiments.config import ImageSettings
-from minidann.experiments.figures import save_figures
-from minidann.experiments.image_sets import load_sets
-from minidann.experiments.images import train_and_test
-from minidann.experiments.options import (
-    add_image_options,
-    add_method_option,
-    execution,
-    methods,
-    seeds,
-)
+from minidann.experiments.options import add_image_options, add_method_option, methods, seeds
+from minidann.experiments.pair_program import run_pair
 from minidann.experiments.plans import name_models, plan
-from minidann.experiments.runs import Experiment, begin, conduct
-from minidann.experiments.tables import pair_table
 from minidann.runtime.command import clear_errors
 
 PAIRS = {
@@ -84,14 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = ImageSettings.from_options(
         options, steps=steps, tested=pair[1:], models=name_models(tasks)
     )
-    begin(settings, execution(options))
-    load_sets(pair, settings)
-    outcomes = conduct(
-        Experiment("mnistm", train_and_test, tasks, settings, execution(options), vars(options))
-    )
-    print(pair_table(outcomes, [pair]))
-    names = ["results.json", "history.csv", "model.npz", *save_figures(outcomes, [pair], settings)]
-    print(f"Written to {settings.out}: {', '.join(names)}")
+    run_pair("mnistm", tasks, settings, options)
     return 0
 
 

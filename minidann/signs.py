@@ -15,12 +15,9 @@ import sys
 from collections.abc import Sequence
 
 from minidann.experiments.config import ImageSettings
-from minidann.experiments.figures import save_figures
-from minidann.experiments.image_sets import load_sets
-from minidann.experiments.images import train_and_test
-from minidann.experiments.options import add_image_options, execution, seeds
-from minidann.experiments.runs import Experiment, Task, begin, conduct
-from minidann.experiments.tables import pair_table
+from minidann.experiments.options import add_image_options, seeds
+from minidann.experiments.pair_program import run_pair
+from minidann.experiments.runs import Task
 from minidann.runtime.command import clear_errors
 
 PAIRS = {"release": ("synsigns", "gtsrb"), "small": ("synsigns-small", "gtsrb-small")}
@@ -78,14 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     kept = {tasks[-options.seeds]: "model.npz"}
     settings = ImageSettings.from_options(options, recipe="signs", tested=pair[1:], models=kept)
-    begin(settings, execution(options))
-    load_sets(pair, settings)
-    outcomes = conduct(
-        Experiment("signs", train_and_test, tasks, settings, execution(options), vars(options))
-    )
-    print(pair_table(outcomes, [pair]))
-    names = ["results.json", "history.csv", "model.npz", *save_figures(outcomes, [pair], settings)]
-    print(f"Written to {settings.out}: {', '.join(names)}")
+    run_pair("signs", tasks, settings, options)
     return 0
 
 

@@ -1,28 +1,17 @@
 """The figures of the pages are those of the records, and the command that fills them in."""
 
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
+from doc_scripts import load_script
 
 from minidann.runtime.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 
-
-def load():
-    specification = importlib.util.spec_from_file_location("tables", ROOT / "docs/tables.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-before = list(sys.path)
-tables = load()
-sys.path[:] = before
+tables = load_script("tables")
 
 
 # ----------------------------------------------------------------------------------------------

@@ -3,29 +3,18 @@
 The sheet is well set and is that of the present code.
 """
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
 
 import matplotlib
 import pytest
+from doc_scripts import load_script
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 
-
-def load():
-    specification = importlib.util.spec_from_file_location("poster", ROOT / "docs/poster.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-before = list(sys.path)
-poster = load()
-sys.path[:] = before
+poster = load_script("poster")
 PAIRS = poster.all_pairs()
 
 

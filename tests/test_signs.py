@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from minidann import DANN, signs
+from minidann.experiments import pair_program
 
 SHORT = ("--steps", 1, "--batch-size", 2)
 
@@ -73,8 +74,8 @@ def test_one_method_of_some_seeds(method, kept, small_signs, tmp_path, monkeypat
         asked.append(experiment)
         return {}
 
-    monkeypatch.setattr(signs, "conduct", keep)
-    monkeypatch.setattr(signs, "save_figures", lambda *_: [])
+    monkeypatch.setattr(pair_program, "conduct", keep)
+    monkeypatch.setattr(pair_program, "save_figures", lambda *_: [])
     options = ["--data", "small", "--data-dir", str(small_signs), "--seed", "5", "--seeds", "2"]
     assert signs.main([*options, "--method", method, "--out", str(tmp_path)]) == 0
     (experiment,) = asked

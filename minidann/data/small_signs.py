@@ -26,7 +26,7 @@ import numpy as np
 
 from minidann.data.mnist import Digits
 from minidann.data.store import File, PathLike, digest, find
-from minidann.data.traffic_signs import CLASSES, SIZE
+from minidann.data.traffic_signs import CLASSES, SIZE, every_tenth
 from minidann.runtime.errors import InputError
 from minidann.runtime.npz import read_npz
 
@@ -65,7 +65,7 @@ def load_synsigns_small(data_dir: PathLike | None = None) -> Digits:
         If the file is missing or damaged.
     """
     arrays = read_small(SYNSIGNS_SMALL, data_dir)
-    return split(arrays, np.arange(len(arrays["y"])) % 10 == 9)
+    return split(arrays, every_tenth(len(arrays["y"])))
 
 
 def load_gtsrb_small(data_dir: PathLike | None = None) -> Digits:

@@ -160,8 +160,13 @@ def load_synsigns(data_dir: PathLike | None = None) -> Digits:
         root = opened(path, "synthetic_data/")
         names, labels = read_labelling(root / "train_labelling.txt")
         images = read_images(root, names, whole)
-    test = np.arange(len(labels)) % 10 == 9
+    test = every_tenth(len(labels))
     return Digits(images[~test], labels[~test], images[test], labels[test])
+
+
+def every_tenth(n: int) -> np.ndarray:
+    """Which of n drawn signs are test images: bool (n,)."""
+    return np.arange(n) % 10 == 9
 
 
 def load_gtsrb(data_dir: PathLike | None = None) -> Digits:

@@ -44,13 +44,7 @@ def add_options(
         metavar="N",
         help="run N seeds, from --seed upwards, and report mean and spread (default: %(default)s)",
     )
-    parser.add_argument(
-        "--jobs",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="runs side by side, one core each (default: 1, which uses all cores)",
-    )
+    add_jobs_option(parser)
     parser.add_argument(
         "--cluster",
         metavar="ADDRESS",
@@ -90,16 +84,32 @@ def add_image_options(
         metavar="N",
         help="use only the first N training and N test images of each set",
     )
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        help="folder that is searched first for data sets, which holds mnist/, bsds500/ ...",
-    )
+    add_data_dir_option(parser)
     parser.add_argument(
         "--resume",
         action="store_true",
         help="continue an earlier run with the same options and --out that was stopped; "
         "runs are saved every two minutes",
+    )
+
+
+def add_jobs_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--jobs``."""
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="runs side by side, one core each (default: 1, which uses all cores)",
+    )
+
+
+def add_data_dir_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--data-dir``."""
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="folder that is searched first for data sets, which holds mnist/, bsds500/ ...",
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import minidann
 from minidann.experiments.config import Execution
+from minidann.experiments.options import add_data_dir_option, add_jobs_option
 from minidann.experiments.replays import Replay, check_data, execute, judge, replays, table
 from minidann.experiments.runners import run_tasks
 from minidann.runtime.command import Stopped, clear_errors, positive
@@ -56,18 +57,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "(default: %(default)s)",
     )
     which.add_argument("--all", action="store_true", help="run every recorded run")
-    parser.add_argument(
-        "--jobs",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="runs side by side, one core each (default: 1, which uses all cores)",
-    )
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        help="folder that is searched first for data sets, which holds mnist/, bsds500/ ...",
-    )
+    add_jobs_option(parser)
+    add_data_dir_option(parser)
     return parser.parse_args(argv)
 
 

@@ -25,7 +25,7 @@ from minidann import DANN, mnistm
 from minidann.callbacks import AverageWeights, Callback, History, Training
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments import checkpoints as checkpoint
-from minidann.experiments import images
+from minidann.experiments import images, pair_program
 from minidann.experiments.checkpoints import Checkpoint
 from minidann.nn import BatchNorm, Dense, Dropout, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
@@ -847,7 +847,7 @@ def program(monkeypatch, tmp_path, place):
         "Checkpoint",
         lambda *arguments, **options: Checkpoint(*arguments, **options, every=0),
     )
-    monkeypatch.setattr(mnistm, "save_figures", lambda *_: [])
+    monkeypatch.setattr(pair_program, "save_figures", lambda *_: [])
     if place is not to_host and driver_version() is None:  # a stand-in needs no driver
         monkeypatch.setattr("minidann.runtime.device.driver_version", lambda: (13, 0))
     device = "cpu" if place is to_host else "gpu"

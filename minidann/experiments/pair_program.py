@@ -1,0 +1,45 @@
+"""What the programs on one pair of image sets do with their tasks, from the files to the table."""
+
+import argparse
+from collections.abc import Sequence
+
+from minidann.experiments.config import ImageSettings
+from minidann.experiments.figures import save_figures
+from minidann.experiments.image_sets import load_sets
+from minidann.experiments.images import train_and_test
+from minidann.experiments.options import execution
+from minidann.experiments.runs import Experiment, Task, begin, conduct
+from minidann.experiments.tables import pair_table
+
+
+def run_pair(
+    program: str, tasks: Sequence[Task], settings: ImageSettings, options: argparse.Namespace
+) -> None:
+    """Run tasks on one pair, write records, model and figures, print the table.
+
+    Parameters
+    ----------
+    program : str
+        As in ``python -m minidann.PROGRAM``.
+    tasks : sequence of Task
+        All of the same source and target.
+    settings : ImageSettings
+    options : argparse.Namespace
+        What was asked for on the command line.
+
+    Raises
+    ------
+    InputError
+        Before any training, if one of the sets is missing or damaged.
+    """
+    pair = tasks[0].pair
+    begin(settings, execution(options))
+    load_sets(pair, settings)
+    outcomes = conduct(
+        Experiment(
+            program, train_and_test, tuple(tasks), settings, execution(options), vars(options)
+        )
+    )
+    print(pair_table(outcomes, [pair]))
+    names = ["results.json", "history.csv", "model.npz", *save_figures(outcomes, [pair], settings)]
+    print(f"Written to {settings.out}: {', '.join(names)}")
