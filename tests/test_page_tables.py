@@ -448,3 +448,15 @@ def test_a_mistake_on_a_page_has_its_line(root, text, says):
 def test_other_comments_are_left_alone(root):
     text = "<!-- see docs/results for more -->\n\nText <!-- and/or not --> goes on.\n"
     assert tables.fill(text, root / "README.md", results(root)) == (text, [])
+
+
+RECORDS = sorted((ROOT / "docs/results").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_a_runs_accuracy_is_that_of_its_own_confusion_matrix(path):
+    for run in json.loads(path.read_text(encoding="utf-8")).get("runs", []):
+        counts = run.get("confusion", {}).get(run.get("target"))
+        if counts:
+            right = sum(row[digit] for digit, row in enumerate(counts))
+            assert run["target_class"] == pytest.approx(right / sum(map(sum, counts)))

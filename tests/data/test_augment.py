@@ -168,6 +168,7 @@ def test_ink_and_paper_get_any_colours_and_what_lies_between_lies_between():
     paper, ink, between = random_colours(x, np.random.default_rng(0))[:, 0].transpose(1, 0, 2)
     np.testing.assert_allclose(between, 0.8 * paper + 0.2 * ink, atol=1e-3)
     for colour in (paper, ink):  # (4000, 3), uniform in each channel
+        assert colour.min() >= 0 and colour.max() <= 255
         np.testing.assert_allclose(
             np.quantile(colour, [0.1, 0.5, 0.9], axis=0).T / 255, 3 * [[0.1, 0.5, 0.9]], atol=0.03
         )
