@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import strict_cupy
 
-from minidann import ablation, blobs, digits, mnistm
+from minidann import ablation, blobs, digits, mnistm, signs
+from minidann.experiments import pair_program
 from minidann.experiments.records import environment
 from minidann.runtime import device
 from minidann.runtime.arrays import to_device, to_host
@@ -230,13 +231,20 @@ def test_on_the_cpu_a_data_set_stays_as_it_is(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "program, options", [(blobs, []), (mnistm, []), (ablation, []), (digits, ["--matrix"])]
+    "program, trains, options",
+    [
+        (blobs, blobs, []),
+        (mnistm, pair_program, []),
+        (signs, pair_program, []),
+        (ablation, ablation, []),
+        (digits, digits, ["--matrix"]),
+    ],
 )
 def test_a_program_without_its_gpu_ends_before_anything_is_done(
-    program, options, monkeypatch, tmp_path, capsys
+    program, trains, options, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(device, "why_no_gpu", lambda: "the GPU is on holiday")
-    monkeypatch.setattr(program, "conduct", raising(AssertionError("training has begun")))
+    monkeypatch.setattr(trains, "conduct", raising(AssertionError("training has begun")))
     assert (
         program.main([*options, "--device", "gpu", "--steps", "2", "--out", str(tmp_path / "out")])
         == 1
@@ -249,7 +257,7 @@ def test_a_program_without_its_gpu_ends_before_anything_is_done(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("program", [blobs, mnistm, ablation, digits])
+@pytest.mark.parametrize("program", [blobs, mnistm, signs, ablation, digits])
 def test_a_program_refuses_a_device_it_does_not_know(program, tmp_path, capsys):
     with pytest.raises(SystemExit) as refused:
         program.main(["--device", "tpu", "--out", str(tmp_path / "out")])
