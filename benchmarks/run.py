@@ -68,7 +68,7 @@ class NumpyRun:
         def batches(domain: Domain, *arrays: Any) -> Batches:
             change = recipe.of_source() if domain is source else recipe.augment
             augment = change or (lambda x, rng: x)
-            prepare = preparation(domain.mean, to_host)
+            prepare = preparation(domain, to_host)
             return Batches(
                 *arrays,
                 size=recipe.batch_size,

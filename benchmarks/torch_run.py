@@ -117,9 +117,9 @@ def recolour(x: Tensor) -> Tensor:
 
 
 def preparation(
-    recipe: Recipe, mean: np.ndarray | None, *, colours: bool = False
+    recipe: Recipe, domain: Domain, *, colours: bool = False
 ) -> Callable[[Tensor], Tensor]:
-    """What makes network input of uint8 images (N, C, H, W), augmentation included.
+    """What makes network input of a domain's uint8 images (N, C, H, W), augmentation included.
 
     ``colours`` says whether they get random ones.
     """
@@ -128,9 +128,9 @@ def preparation(
     def augment(x: Tensor) -> Tensor:
         return warped(recolour(x.float()) if colours else x.float())
 
-    if mean is not None:
-        centre = torch.from_numpy(mean).view(1, -1, 1, 1)
-        return lambda x: (augment(x) - centre) / 255
+    if domain.mean is not None:
+        centre = torch.from_numpy(domain.mean).view(1, -1, 1, 1)
+        return lambda x: (augment(x) - centre) / domain.scale
 
     def standardize(x: Tensor) -> Tensor:
         x = augment(x)
@@ -153,8 +153,8 @@ class TorchRun:
         self.source = batches(x, y, size=recipe.batch_size)
         self.target = batches(channels_first(target.x_train), size=recipe.batch_size)
         colours = recipe.source_augment is not None
-        self.prepare_source = preparation(recipe, source.mean, colours=colours)
-        self.prepare_target = preparation(recipe, target.mean)
+        self.prepare_source = preparation(recipe, source, colours=colours)
+        self.prepare_target = preparation(recipe, target)
         # two domains that batch-norm treats each on its own pass through the network one by one
         self.separate = any(
             isinstance(layer, BatchNorm) and layer.domains == 2 for layer in dann.features.layers

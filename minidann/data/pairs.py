@@ -19,7 +19,7 @@ class Domain(NamedTuple):
 
     ``y_train`` and ``y_valid`` are None for a target whose labels are not to be known. ``mean``
     float32 (3,) is what training subtracts from each channel, in 0..255; it is None if each image's
-    own mean is subtracted.
+    own mean is subtracted. The difference is divided by ``scale``.
     """
 
     x_train: np.ndarray
@@ -29,6 +29,7 @@ class Domain(NamedTuple):
     x_test: np.ndarray
     y_test: np.ndarray
     mean: np.ndarray | None
+    scale: float = 255.0
 
 
 def as_pair(
@@ -53,9 +54,11 @@ def as_pair(
     fit : "pad" or "resize"
         A smaller image gets a border of zeros (as in dann_tf2.0), or is enlarged by bicubic
         interpolation. A larger one is always reduced.
-    mean : "domain", "joint" or "image"
+    mean : "domain", "standard", "joint" or "image"
         Which mean is to be subtracted: each domain's own, that of both training sets together, or
-        each image's own.
+        each image's own. "standard" is "domain", and the difference is divided not by 255 but by
+        its standard deviation over all training images of the domain, which gives the input a
+        variance of 1.
     validation : float
         Share of each training set that is set apart, 0 <= validation < 1; ``seed`` alone decides
         which images.
@@ -73,10 +76,10 @@ def as_pair(
     InputError
         For other values of ``fit``, ``mean`` or ``validation``, or arrays that are not images.
     """
-    if fit not in ("pad", "resize") or mean not in ("domain", "joint", "image"):
+    if fit not in ("pad", "resize") or mean not in ("domain", "standard", "joint", "image"):
         raise InputError(
             f'fit is {fit!r} and mean is {mean!r}; fit must be "pad" or "resize", '
-            'mean "domain", "joint" or "image"'
+            'mean "domain", "standard", "joint" or "image"'
         )
     if not 0 <= validation < 1:
         raise InputError(
@@ -88,6 +91,9 @@ def as_pair(
     )
     if mean == "domain":
         return domains
+    if mean == "standard":
+        source, target = (domain._replace(scale=deviation(domain)) for domain in domains)
+        return source, target
     common = joint_mean(*domains) if mean == "joint" else None
     return domains[0]._replace(mean=common), domains[1]._replace(mean=common)
 
@@ -106,6 +112,13 @@ def split(digits: Digits, size: int, fit: str, validation: float, seed: int, kno
 def channel_mean(x: np.ndarray) -> np.ndarray:
     """The mean of each channel of uint8 images (N, H, W, 3): float32 (3,)."""
     return x.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
+
+
+def deviation(domain: Domain) -> float:
+    """The standard deviation of the training images about the mean of each channel."""
+    squares = np.arange(256.0)[:, None] - domain.mean  # (256, 3): of each value a pixel can have
+    counts = [np.bincount(domain.x_train[..., c].ravel(), minlength=256) for c in range(3)]
+    return float(np.sqrt(np.average(squares**2, weights=np.transpose(counts))))
 
 
 def joint_mean(source: Domain, target: Domain) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Images as they are stored, bytes, to network input, float32.
 
     joint or domain mean:     x -> (x - mean_c) / 255               mean_c of training images
+    standard:                 x -> (x - mean_c) / sd                sd of those less mean_c
     each image's own mean:    x -> (x - mean_c) / sqrt(var + 1)     mean_c and var of that image
 
 An :class:`ImagePreparation` says which, in a form that a file can hold, so that whoever loads a
@@ -19,12 +20,13 @@ from minidann.runtime.arrays import Array, array_module, fused, to_device_of
 from minidann.runtime.errors import InputError
 
 LARGEST_SIZE = 1024  # pixels of a side that a network's input may have
+BYTE = np.float32(255)
 
 
 @fused
-def normalize(x: Array, mean: Array) -> Array:
-    """uint8 (N, H, W, 3) -> float32, minus the mean of each channel, (3,), and divided by 255."""
-    return (x - mean) / np.float32(255)
+def normalize(x: Array, mean: Array, scale: np.float32 = BYTE) -> Array:
+    """uint8 (N, H, W, 3) -> float32, minus the mean of each channel, (3,), divided by the scale."""
+    return (x - mean) / scale
 
 
 def standardize(x: Array) -> Array:
@@ -50,20 +52,20 @@ def standardize(x: Array) -> Array:
     return x
 
 
-def preparation(mean: np.ndarray | None, transfer: Callable[[Array], Array]) -> Callable:
-    """The function that makes network input of stored images.
+def preparation(domain: Domain, transfer: Callable[[Array], Array]) -> Callable:
+    """The function that makes network input of a domain's stored images.
 
     Parameters
     ----------
-    mean : float32 array (3,) or None
-        As in :class:`minidann.data.pairs.Domain`; None is each image's own.
+    domain : Domain
+        Its mean and its scale count.
     transfer : function
         Takes arrays to the device; see :func:`minidann.runtime.device.transfer_to`.
     """
-    if mean is None:
+    if domain.mean is None:
         return lambda x: standardize(transfer(x))
-    mean = transfer(mean)
-    return lambda x: normalize(transfer(x), mean)
+    mean, scale = transfer(domain.mean), np.float32(domain.scale)
+    return lambda x: normalize(transfer(x), mean, scale)
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class ImagePreparation:
         the image is divided by its own standard deviation too.
     fit : "pad" or "resize"
         Whether a smaller image keeps its scale or is enlarged; see :meth:`fit_image`.
+    scale : float
+        What the difference from such a mean is divided by.
 
     Raises
     ------
@@ -89,6 +93,7 @@ class ImagePreparation:
     size: int
     mean: tuple[float, float, float] | str
     fit: str = "pad"
+    scale: float = 255.0
 
     def __post_init__(self) -> None:
         if not (type(self.size) is int and 1 <= self.size <= LARGEST_SIZE):
@@ -103,6 +108,8 @@ class ImagePreparation:
             object.__setattr__(self, "mean", tuple(map(float, self.mean)))
         if self.fit not in ("pad", "resize"):
             raise InputError(f'fit is {self.fit!r}; it must be "pad" or "resize"')
+        if not (type(self.scale) is float and math.isfinite(self.scale) and self.scale > 0):
+            raise InputError(f"the scale of images is {self.scale!r}; it must be above 0")
 
     @classmethod
     def of(cls, domain: Domain, fit: str = "pad") -> "ImagePreparation":
@@ -111,13 +118,14 @@ class ImagePreparation:
         ``fit`` is what :func:`minidann.data.as_pair` was given.
         """
         mean = "image" if domain.mean is None else tuple(domain.mean.tolist())
-        return cls(domain.x_test.shape[1], mean, fit)
+        return cls(domain.x_test.shape[1], mean, fit, domain.scale)
 
     def __call__(self, images: Array) -> Array:
         """Network input of images (N, size, size, 3) of 0..255, where they live: float32."""
         if self.mean == "image":
             return standardize(images)
-        return normalize(images, to_device_of(images, np.array(self.mean, np.float32)))
+        mean = to_device_of(images, np.array(self.mean, np.float32))
+        return normalize(images, mean, np.float32(self.scale))
 
     def fit_image(self, image: np.ndarray) -> np.ndarray:
         """One uint8 image (H, W, 3) brought to uint8 (size, size, 3).
@@ -161,10 +169,11 @@ class ImagePreparation:
         InputError
             If the values are not such a dictionary.
         """
-        if values.keys() != {"kind", "size", "mean", "fit"} or values["kind"] != "image":
+        values = {"scale": 255.0, **values}  # files of 0.1 name none
+        if values.keys() != {"kind", "size", "mean", "fit", "scale"} or values["kind"] != "image":
             raise InputError(f"{str(dict(values))[:80]} says of no images how they are prepared")
         mean = tuple(values["mean"]) if isinstance(values["mean"], list) else values["mean"]
-        return cls(values["size"], mean, values["fit"])
+        return cls(values["size"], mean, values["fit"], values["scale"])
 
 
 def is_mean(mean: Any) -> bool:

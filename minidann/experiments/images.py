@@ -209,7 +209,7 @@ def augmenting(
 
     With ``weak_augment`` it makes a pair: the images changed by that, and by ``augment``.
     """
-    prepare = preparation(domain.mean, transfer)
+    prepare = preparation(domain, transfer)
 
     def images(x: np.ndarray) -> Any:
         strong = prepare(augment(x, rng) if augment else x)
@@ -220,7 +220,7 @@ def augmenting(
 
 def adapt_batch_norm(dann: DANN, domain: Domain, transfer: Transfer) -> None:
     """Give batch-norm the statistics of training images of a Domain."""
-    dann.adapt_batch_norm(preparation(domain.mean, transfer)(domain.x_train[:CALIBRATION]))
+    dann.adapt_batch_norm(preparation(domain, transfer)(domain.x_train[:CALIBRATION]))
 
 
 def save_model(dann: DANN, target: Domain, task: Task, settings: ImageSettings) -> None:
@@ -236,18 +236,18 @@ def accuracies(dann: DANN, source: Domain, target: Domain, transfer: Transfer) -
         dann,
         (source.x_test, source.y_test),
         (target.x_test, target.y_test),
-        preparation(source.mean, transfer),
-        preparation(target.mean, transfer),
+        preparation(source, transfer),
+        preparation(target, transfer),
     )
 
 
 def confusion_matrix(dann: DANN, domain: Domain, classes: int, transfer: Transfer) -> np.ndarray:
     """How many test images of each class were given each answer: int (classes, answers)."""
-    answers, _ = predictions(dann, domain.x_test, preparation(domain.mean, transfer))
+    answers, _ = predictions(dann, domain.x_test, preparation(domain, transfer))
     counts = np.bincount(classes * domain.y_test + answers, minlength=classes**2)
     return counts.reshape(classes, classes)
 
 
 def embed(dann: DANN, domain: Domain, transfer: Transfer) -> np.ndarray:
     """The features of the first test images, in main memory: (EMBEDDED, F)."""
-    return to_host(dann.transform(preparation(domain.mean, transfer)(domain.x_test[:EMBEDDED])))
+    return to_host(dann.transform(preparation(domain, transfer)(domain.x_test[:EMBEDDED])))

@@ -19,9 +19,10 @@ they are written down:
     domain head    reversal - 100 - ReLU - 1, logistic
     training       64 source + 64 target, momentum 0.9, learning rate 0.01 / (1 + 10p)^0.75,
                    L_d the sum of both domains' means (its equation 10)
-    input          grey digits, the mean subtracted
-    not written    the borders (here "valid", as in LeNet-5), the weights (here He's),
-                   the number of steps (here 20,000)
+    input          grey digits, the mean of each channel over the domain's training set subtracted
+    not written    the borders (here "valid", as in LeNet-5), the weights (here He's), the scale of
+                   the input (here its standard deviation is 1, which He's weights take for
+                   granted), the number of steps (here 30,000)
 
 ``best``, which normalises the two domains separately (see :mod:`minidann.nn.batchnorm`):
 
@@ -141,9 +142,9 @@ class Recipe(NamedTuple):
     binarize : bool
         Whether the source's handwritten digits are black and white, as those that are blended in
         MNIST-M, or grey.
-    mean : "joint", "domain" or "image"
-        Whose mean is subtracted from the images; "image" also divides each by its standard
-        deviation.
+    mean : "joint", "domain", "standard" or "image"
+        Whose mean is subtracted from the images; "standard" is "domain" and also divides by the
+        domain's standard deviation, "image" divides each image by its own.
     augment : function (images, rng) -> images, optional
         Changes the images of both domains at random in training.
     source_augment : function (images, rng) -> images, optional
@@ -415,7 +416,7 @@ SIGNS = Recipe(
 
 RECIPES = {
     "tf-dann": Recipe(tf_dann, 8600, 32, momentum, learning_rate, binarize=True, mean="joint"),
-    "paper": Recipe(paper, 20_000, 64, momentum, learning_rate),
+    "paper": Recipe(paper, 30_000, 64, momentum, learning_rate, mean="standard"),
     "best": Recipe(
         partial(best, domain_width=400),
         10_000,

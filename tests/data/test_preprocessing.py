@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from minidann.data import as_pair, load_digits_pair
 from minidann.data.mnist import Digits
+from minidann.data.pairs import Domain
 from minidann.data.preprocessing import (
     ImagePreparation,
     normalize,
@@ -61,13 +62,26 @@ def test_each_image_gets_its_own_mean_and_variance_taken_away(place):
     assert not standardize(empty).any()
 
 
+def test_a_standard_input_has_a_variance_of_one_in_each_domain():
+    for domain in as_pair(*load_digits_pair(), mean="standard"):
+        x = preparation(domain, to_host)(domain.x_train)
+        assert x.dtype == np.float32
+        np.testing.assert_allclose(x.mean(axis=(0, 1, 2), dtype=np.float64), 0, atol=1e-5)
+        assert x.var(dtype=np.float64) == pytest.approx(1, rel=1e-5)
+
+
+def domain_of(x, mean, scale=255.0):
+    return Domain(x, None, x[:0], None, x, np.arange(len(x)), mean, scale)
+
+
 def test_images_without_a_mean_are_prepared_by_their_own(place):
     x, mean = coloured(), np.array([100.0, 50.0, 20.0], np.float32)
     np.testing.assert_array_equal(
-        to_host(preparation(mean, place)(x)), to_host(normalize(place(x), place(mean)))
+        to_host(preparation(domain_of(x, mean), place)(x)),
+        to_host(normalize(place(x), place(mean))),
     )
     np.testing.assert_array_equal(
-        to_host(preparation(None, place)(x)), to_host(standardize(place(x)))
+        to_host(preparation(domain_of(x, None), place)(x)), to_host(standardize(place(x)))
     )
 
 
@@ -81,26 +95,33 @@ def test_the_mean_is_subtracted_and_255_is_one(place):
     np.testing.assert_allclose(y, (x - np.array(MEAN)) / 255, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["mean", "image"])
+@pytest.mark.parametrize("kind", ["mean", "standard", "image"])
 def test_an_object_prepares_as_the_function_that_training_used(place, kind):
     """To the last bit, and after a trip through a file."""
-    x, mean = images(), np.array(MEAN, np.float32)
-    expected = preparation(None if kind == "image" else mean, place)(x)
-    made = ImagePreparation(6, "image" if kind == "image" else tuple(mean.tolist()))
+    x, mean = images(), None if kind == "image" else np.array(MEAN, np.float32)
+    domain = domain_of(x, mean, 70.25 if kind == "standard" else 255.0)
+    expected = preparation(domain, place)(x)
+    made = ImagePreparation.of(domain)
     again = ImagePreparation.from_dict(json.loads(json.dumps(made.to_dict())))
     assert again == made
     np.testing.assert_array_equal(to_host(again(place(x))), to_host(expected))
-    direct = standardize(x) if kind == "image" else normalize(x, mean)
+    direct = standardize(x) if mean is None else normalize(x, mean, np.float32(domain.scale))
     np.testing.assert_array_equal(made(x), direct)
 
 
-@pytest.mark.parametrize("mean", ["domain", "image"])
+def test_a_preparation_of_a_file_that_names_no_scale_divides_by_255():
+    values = ImagePreparation(28, MEAN).to_dict()
+    assert values.pop("scale") == 255
+    assert ImagePreparation.from_dict(values) == ImagePreparation(28, MEAN)
+
+
+@pytest.mark.parametrize("mean", ["domain", "standard", "image"])
 def test_the_preparation_of_a_domain_is_that_of_its_images(mean):
     digits = Digits(images(30), np.arange(30) % 10, images(9, seed=1), np.arange(9))
     for domain in as_pair(digits, digits, size=8, mean=mean, fit="resize"):
         made = ImagePreparation.of(domain, "resize")
         assert made.size == 8 and made.fit == "resize"
-        expected = preparation(domain.mean, to_host)(domain.x_test)
+        expected = preparation(domain, to_host)(domain.x_test)
         np.testing.assert_array_equal(made(domain.x_test), expected)
 
 
@@ -119,6 +140,9 @@ def test_the_preparation_of_a_domain_is_that_of_its_images(mean):
         ((28, (1, 2, float("nan"))), "mean of images is"),
         ((28, None), "mean of images is None"),
         ((28, MEAN, "crop"), "fit is 'crop'"),
+        ((28, MEAN, "pad", 0.0), "scale of images is 0.0"),
+        ((28, MEAN, "pad", "255"), "scale of images is '255'"),
+        ((28, MEAN, "pad", float("inf")), "scale of images is inf"),
     ],
 )
 def test_a_preparation_that_makes_no_sense_is_named(arguments, said):

@@ -120,7 +120,7 @@ def test_the_confusion_matrix_has_a_row_for_each_class(settings):
 def test_a_recipe_with_each_images_own_mean_standardizes_them(settings):
     for domain in load_pair(RECIPES["light"], PAIR, settings):
         np.testing.assert_array_equal(
-            preparation(domain.mean, to_host)(domain.x_test), standardize(domain.x_test)
+            preparation(domain, to_host)(domain.x_test), standardize(domain.x_test)
         )
 
 
@@ -198,7 +198,7 @@ def test_dann_is_tested_with_the_targets_own_statistics(
     record, _, _ = train_and_test(Task(*PAIR, method, 0), replace(settings, recipe=recipe))
     target = load_pair(RECIPES[recipe], PAIR, settings)[1]
     assert len(given) == adopted
-    prepare = preparation(target.mean, to_host)
+    prepare = preparation(target, to_host)
     assert all(np.array_equal(x, prepare(target.x_train)) for x in given)
     answers = np.array(record["confusion"]["digits-m"]).sum(axis=0)
     assert (answers[0] == 64) == adopted  # a head of zeros says 0 to everything: tested afterwards
@@ -243,7 +243,7 @@ def test_each_domain_is_tested_with_its_own_mean(settings, monkeypatch):
     monkeypatch.setattr(
         preprocessing,
         "normalize",
-        lambda x, mean: means.append((len(x), mean)) or normalize(x, mean),
+        lambda x, mean, scale: means.append((len(x), mean)) or normalize(x, mean, scale),
     )
     source, target = load_pair(RECIPES["best"], PAIR, settings)
     dann = RECIPES["best"].build(0)
