@@ -92,7 +92,7 @@ def as_pair(
     if mean == "domain":
         return domains
     if mean == "standard":
-        source, target = (domain._replace(scale=deviation(domain)) for domain in domains)
+        source, target = (domain._replace(scale=deviation(domain.x_train)) for domain in domains)
         return source, target
     common = joint_mean(*domains) if mean == "joint" else None
     return domains[0]._replace(mean=common), domains[1]._replace(mean=common)
@@ -114,11 +114,11 @@ def channel_mean(x: np.ndarray) -> np.ndarray:
     return x.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
 
 
-def deviation(domain: Domain) -> float:
-    """The standard deviation of the training images about the mean of each channel."""
-    squares = np.arange(256.0)[:, None] - domain.mean  # (256, 3): of each value a pixel can have
-    counts = [np.bincount(domain.x_train[..., c].ravel(), minlength=256) for c in range(3)]
-    return float(np.sqrt(np.average(squares**2, weights=np.transpose(counts))))
+def deviation(x: np.ndarray) -> float:
+    """The standard deviation of uint8 images (N, H, W, 3) about the mean of each channel."""
+    counts = np.stack([np.bincount(x[..., c].ravel(), minlength=256) for c in range(3)])  # (3, 256)
+    squares = (np.arange(256) - channel_mean(x)[:, None]) ** 2  # of each value a pixel can have
+    return float(np.sqrt(np.average(squares, weights=counts)))
 
 
 def joint_mean(source: Domain, target: Domain) -> np.ndarray:
