@@ -77,6 +77,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "pseudo-labels beside DANN; or svhn, the paper's large one (default: %(default)s)",
     )
     add_method_option(parser)
+    parser.add_argument(
+        "--negatives",
+        action="store_true",
+        help="in training, turn half of the source's images into negatives, for a source whose "
+        "digits are dark on light or light on dark by chance",
+    )
+    parser.add_argument(
+        "--balance",
+        action="store_true",
+        help="in training, show all digits of the source equally often, for a source whose digits "
+        "are not as frequent as the target's may be taken to be; in SVHN every fifth is a 1",
+    )
     add_image_options(parser, out="runs/digits")
     options = parser.parse_args(argv)
     if options.matrix == bool(options.source or options.target):

@@ -1,5 +1,6 @@
 """The program for any pair of digit sets, run as a command on small files in the real formats."""
 
+import csv
 import json
 import os
 import subprocess
@@ -71,6 +72,23 @@ def test_a_pair_has_its_three_methods_and_its_figures(small_data, tmp_path):
                 .read_bytes()
                 .startswith(b"\x89PNG")
             )
+
+
+def test_the_source_is_balanced_and_turned_into_negatives_on_demand(small_data, tmp_path):
+    """Both change the source alone: training on it ends elsewhere, on the target where it did."""
+    ends = {}
+    for options in ((), ("--negatives",), ("--balance",)):
+        out = tmp_path / "".join(("out", *options))
+        pair = ("--source", "usps", "--target", "mnist", "--steps", 2, "--batch-size", 8)
+        result = program(*pair, *options, "--out", out, MINIDANN_DATA=str(small_data))
+        assert result.returncode == 0, result.stderr
+        ends[options] = [run["confusion"] for run in records(out) if run["method"] == "target"]
+        with open(out / "history.csv") as file:
+            losses = [row["label_loss"] for row in csv.DictReader(file) if row["method"] == "dann"]
+        ends[options].append(losses)
+    plain, *changed = ends.values()
+    for each in changed:
+        assert each[0] == plain[0] and each[1] != plain[1]
 
 
 def test_the_authors_mnistm_is_source_and_target(small_data, tmp_path):

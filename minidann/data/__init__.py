@@ -1,7 +1,7 @@
 """Arrays in, arrays out: the data sets, and batches of them."""
 
 from minidann.data.amazon_reviews import load_amazon
-from minidann.data.augment import cutout, random_colours, random_warp
+from minidann.data.augment import cutout, random_colours, random_negatives, random_warp
 from minidann.data.batches import Batches
 from minidann.data.mnist import Digits, load_mnist
 from minidann.data.mnist_m import cached_mnistm_pair, make_mnistm, mnistm_pair
@@ -37,5 +37,6 @@ __all__ = [
     "make_synth_digits",
     "mnistm_pair",
     "random_colours",
+    "random_negatives",
     "random_warp",
 ]

@@ -112,6 +112,27 @@ def cutout(x: Array, rng: np.random.Generator, *, side: float = 0.5, fill: float
     return array_module(x).where(covered, x.dtype.type(fill), x)
 
 
+def random_negatives(x: Array, rng: np.random.Generator) -> Array:
+    """Turn about half of the images into their negatives, 255 - x.
+
+    Dark on light or light on dark then means nothing.
+
+    Parameters
+    ----------
+    x : array (N, H, W, C)
+        0..255.
+    rng : numpy.random.Generator
+        Draws in main memory which.
+
+    Returns
+    -------
+    array (N, H, W, C)
+        Of the dtype of x.
+    """
+    turned = to_device_of(x, rng.random((len(x), 1, 1, 1)) < 0.5)
+    return array_module(x).where(turned, 255 - x, x)
+
+
 def random_colours(x: Array, rng: np.random.Generator) -> Array:
     """Give each image's ink and paper colours of their own, so that no colour means anything.
 

@@ -92,8 +92,8 @@ def as_pair(
     if mean == "domain":
         return domains
     if mean == "standard":
-        source, target = (domain._replace(scale=deviation(domain.x_train)) for domain in domains)
-        return source, target
+        first, second = (domain._replace(scale=deviation(domain.x_train)) for domain in domains)
+        return first, second
     common = joint_mean(*domains) if mean == "joint" else None
     return domains[0]._replace(mean=common), domains[1]._replace(mean=common)
 
@@ -107,6 +107,26 @@ def split(digits: Digits, size: int, fit: str, validation: float, seed: int, kno
     x_train, x_valid = x_train[train], x_train[valid]
     mean = channel_mean(x_train)
     return Domain(x_train, y_train, x_valid, y_valid, x_test, digits.y_test, mean)
+
+
+def balanced(domain: Domain) -> Domain:
+    """The domain with images of rarer classes repeated: every class as often as the commonest.
+
+    Batches then show all classes equally often. A domain head could otherwise tell two domains
+    apart by which classes are frequent in each, and features that hide that from it mix up classes
+    (Zhao et al., *On learning invariant representations for domain adaptation*, 2019).
+
+    Raises
+    ------
+    ValueError
+        If the domain has no training labels.
+    """
+    x, y = domain.x_train, domain.y_train
+    if y is None:
+        raise ValueError("a domain without training labels cannot be balanced")
+    classes, counts = np.unique(y, return_counts=True)
+    rows = np.concatenate([np.resize(np.flatnonzero(y == k), counts.max()) for k in classes])
+    return domain._replace(x_train=x[rows], y_train=y[rows])
 
 
 def channel_mean(x: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from minidann.data import random_negatives
 from minidann.experiments.recipes import RECIPES, Recipe
 from minidann.runtime.device import DEVICES
 from minidann.runtime.errors import InputError
@@ -78,6 +79,10 @@ class ImageSettings(Settings):
         Only the first training and test images of each set are used.
     data_dir : str, optional
         Folder that is searched first for data sets.
+    negatives : bool
+        Whether training turns half of the source's images into negatives.
+    balance : bool
+        Whether training shows all classes of the source equally often.
     resume : bool
         Whether to go on from the checkpoints in ``out``.
     tested : tuple of str
@@ -92,6 +97,8 @@ class ImageSettings(Settings):
     recipe: str
     limit: int | None = None
     data_dir: str | None = None
+    negatives: bool = False
+    balance: bool = False
     resume: bool = False
     tested: tuple[str, ...] = ()
 
@@ -108,12 +115,14 @@ class ImageSettings(Settings):
         )
 
     def adjust(self, recipe: Recipe) -> Recipe:
-        """The recipe with the steps, batch size and lambda that are asked for, if they are."""
+        """The recipe with what is asked for in place of its own."""
         lam = self.lam
         return recipe._replace(
             steps=self.steps or recipe.steps,
             batch_size=self.batch_size or recipe.batch_size,
             lam=recipe.lam if lam is None else lambda p: lam,
+            source_augment=random_negatives if self.negatives else recipe.source_augment,
+            balanced=self.balance or recipe.balanced,
         )
 
 

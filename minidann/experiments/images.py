@@ -16,7 +16,7 @@ import numpy as np
 from minidann.callbacks import AverageWeights, Callback, History, ProgressBar
 from minidann.dann import DANN
 from minidann.data import Batches
-from minidann.data.pairs import Domain
+from minidann.data.pairs import Domain, balanced
 from minidann.data.preprocessing import ImagePreparation, preparation
 from minidann.experiments.checkpoints import Checkpoint
 from minidann.experiments.config import ImageSettings
@@ -96,6 +96,8 @@ def train_task(
         "recipe": settings.recipe,
         "limit": settings.limit,
         "lam": settings.lam,
+        "negatives": settings.negatives,
+        "balance": settings.balance,
         "batch_size": recipe.batch_size,
     }
     checkpoint = Checkpoint(
@@ -161,6 +163,7 @@ def train_recipe(
     adversarial = method == "dann"
     dann = recipe.build(seed, 2 if adversarial else 1).convert(transfer)
     networks = dann.networks if adversarial else dann.networks[:2]
+    source = balanced(source) if recipe.balanced else source
     labelled = target if method == "target" else source
     x_labelled, y_labelled, x_target = resident(
         transfer, labelled.x_train, labelled.y_train, target.x_train

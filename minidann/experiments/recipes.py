@@ -22,7 +22,7 @@ they are written down:
     input          grey digits, the mean of each channel over the domain's training set subtracted
     not written    the borders (here "valid", as in LeNet-5), the weights (here He's), the scale of
                    the input (here its standard deviation is 1, which He's weights take for
-                   granted), the number of steps (here 30,000)
+                   granted), the number of steps (here 20,000)
 
 ``best``, which normalises the two domains separately (see :mod:`minidann.nn.batchnorm`):
 
@@ -149,6 +149,9 @@ class Recipe(NamedTuple):
         Changes the images of both domains at random in training.
     source_augment : function (images, rng) -> images, optional
         Changes the source's images before that.
+    balanced : bool
+        Whether all classes of the source are equally frequent in training; see
+        :func:`minidann.data.pairs.balanced`.
     weak_augment : function (images, rng) -> images, optional
         The same for the version of the target's images that is given pseudo-labels; None if
         ``build`` knows of none.
@@ -170,6 +173,7 @@ class Recipe(NamedTuple):
     mean: str = "domain"
     augment: Augmentation | None = None
     source_augment: Augmentation | None = None
+    balanced: bool = False
     weak_augment: Augmentation | None = None
     own_statistics: bool = False
 
@@ -416,7 +420,7 @@ SIGNS = Recipe(
 
 RECIPES = {
     "tf-dann": Recipe(tf_dann, 8600, 32, momentum, learning_rate, binarize=True, mean="joint"),
-    "paper": Recipe(paper, 30_000, 64, momentum, learning_rate, mean="standard"),
+    "paper": Recipe(paper, 20_000, 64, momentum, learning_rate, mean="standard"),
     "best": Recipe(
         partial(best, domain_width=400),
         10_000,

@@ -264,6 +264,8 @@ def of_images(
         recipe=options.get("recipe", recipe),
         limit=options.get("limit"),
         data_dir=data_dir,
+        negatives=options.get("negatives", False),
+        balance=options.get("balance", False),
         tested=tested,
         **shared(options, run),
     )

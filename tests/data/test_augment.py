@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from minidann.data import augment, cutout, random_colours, random_warp
+from minidann.data import augment, cutout, random_colours, random_negatives, random_warp
 from minidann.runtime.arrays import to_host
 
 ON_HOST = np.asarray
@@ -186,3 +186,14 @@ def test_one_seed_colours_alike_and_nothing_is_changed_in_place(place):
     np.testing.assert_array_equal(one, same)
     assert one.dtype == np.float32 and np.array_equal(x, before)
     assert not np.array_equal(one, other)
+
+
+def test_half_of_the_images_become_negatives_and_one_seed_turns_the_same(place):
+    x = np.random.default_rng(1).integers(0, 256, (2000, 2, 2, 3), np.uint8)
+    before = x.copy()
+    y = to_host(random_negatives(place(x), np.random.default_rng(0)))
+    turned = (y == 255 - x).all(axis=(1, 2, 3))
+    assert y.dtype == np.uint8 and abs(turned.mean() - 0.5) < 0.05
+    np.testing.assert_array_equal(y[~turned], x[~turned])
+    np.testing.assert_array_equal(y, random_negatives(x, np.random.default_rng(0)))
+    assert np.array_equal(x, before)

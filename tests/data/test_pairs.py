@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidann.data.mnist import Digits
-from minidann.data.pairs import as_pair
+from minidann.data.pairs import as_pair, balanced
 from minidann.runtime.errors import InputError
 
 
@@ -123,3 +123,20 @@ def test_options_that_make_no_sense_are_named(options):
 def test_what_is_no_image_is_named(x):
     with pytest.raises(InputError, match="must be uint8"):
         as_pair(SOURCE._replace(x_train=x), TARGET)
+
+
+def test_balanced_repeats_the_rarer_classes_until_all_are_equally_frequent():
+    source, target = as_pair(SOURCE, TARGET)
+    with pytest.raises(ValueError, match="without training labels"):
+        balanced(target)
+    counts = np.bincount(source.y_train, minlength=10)
+    even = balanced(source)
+    expected = np.where(counts, counts.max(), 0)  # a class that has no example gets none
+    np.testing.assert_array_equal(np.bincount(even.y_train, minlength=10), expected)
+    of_one = {x.tobytes(): y for x, y in zip(source.x_train, source.y_train)}
+    times = dict.fromkeys(of_one, 0)
+    for x, y in zip(even.x_train, even.y_train):
+        assert of_one[x.tobytes()] == y
+        times[x.tobytes()] += 1
+    for x, n in times.items():  # every image, and all of a class equally often, give or take one
+        assert n in (counts.max() // counts[of_one[x]], -(-counts.max() // counts[of_one[x]]))

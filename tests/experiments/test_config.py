@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from minidann.data import random_negatives
 from minidann.experiments.config import Execution, ImageSettings, Settings
 from minidann.experiments.recipes import RECIPES
 from minidann.experiments.runs import Task
@@ -64,6 +65,12 @@ def test_what_is_asked_for_takes_the_place_of_what_the_recipe_says(settings):
     assert (recipe.steps, recipe.batch_size) == (RECIPES["best"].steps, 7)
     as_it_is = replace(settings, steps=None, batch_size=None).adjust(RECIPES["best"])
     assert as_it_is == RECIPES["best"]
+
+
+def test_what_is_asked_of_the_source_is_added_to_the_recipe(settings):
+    light = RECIPES["light"]
+    asked = replace(settings, steps=None, batch_size=None, negatives=True, balance=True)
+    assert asked.adjust(light) == light._replace(source_augment=random_negatives, balanced=True)
 
 
 def test_a_lambda_of_zero_is_a_lambda(settings):

@@ -287,6 +287,22 @@ def test_training_is_given_what_the_recipe_says(method, settings, monkeypatch):
         np.testing.assert_array_equal(x, normalize(domain.x_train, domain.mean))
 
 
+@pytest.mark.parametrize("method", ["source", "target", "dann"])
+def test_a_balanced_source_shows_its_classes_equally_often(method, settings, monkeypatch):
+    """And nothing is done to the target, not even where it is trained on."""
+    given = {}
+    monkeypatch.setattr(images, "fit", lambda *a, **k: given.update(batches=a[2:]))
+    recipe = RECIPES["light"]._replace(balanced=True)
+    source, target = load_pair(recipe, PAIR, settings, oracle_labels=True)
+    train_recipe(recipe, source, target, method, 0)
+    labelled, unlabelled = given["batches"]
+    counts = np.bincount(labelled.arrays[1])
+    unequal = np.bincount(target.y_train if method == "target" else source.y_train)
+    expected = unequal if method == "target" else np.full(10, unequal.max())
+    np.testing.assert_array_equal(counts, expected)
+    assert len(unlabelled.arrays[0]) == len(target.x_train)
+
+
 @pytest.mark.parametrize("recipe", ["best", "pseudo"])
 def test_a_network_that_is_kept_answers_from_its_file_as_it_did_when_it_was_tested(
     recipe, settings
