@@ -37,7 +37,7 @@ TRAIN_FOLDER = "BSR/BSDS500/data/images/train/"
 TRAIN_PHOTOGRAPHS = 200
 LARGEST_TRAIN = 100_000_000  # bytes of the training photographs, which have 15 million
 LARGEST_PHOTOGRAPH = 50_000_000  # pixels or bytes; a file of some kilobytes can claim billions
-LARGEST_PHOTOGRAPHS = 200_000_000  # pixels of all photographs together, 600 MB
+LARGEST_PHOTOGRAPHS = 150_000_000  # pixels of all photographs together, 450 MB
 MOST_PHOTOGRAPHS = 20_000
 IMAGE_ERRORS = (  # that Pillow raises on damaged images
     OSError,
@@ -69,7 +69,7 @@ def load_backgrounds(
     InputError
         If the archive or folder is missing, damaged or incomplete, or contains what no collection
         of photographs does: names that lead outside it, links, images of more than 50 million
-        pixels, or of 200 million together.
+        pixels, or of 150 million together.
     """
     if path is not None:
         return read_photographs(Path(path))
