@@ -18,6 +18,7 @@ import numpy as np
 from minidann.dann import DANN
 from minidann.data.photographs import LARGEST_PHOTOGRAPH, as_shown, decode
 from minidann.data.preprocessing import ImagePreparation
+from minidann.data.store import read
 from minidann.runtime.command import clear_errors, positive
 from minidann.runtime.errors import InputError
 
@@ -61,11 +62,7 @@ def read_image(path: Path) -> np.ndarray:
     InputError
         If it cannot be read, is damaged, of another format or larger than 50 million pixels.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read(LARGEST_PHOTOGRAPH + 1)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+    content = read(path, LARGEST_PHOTOGRAPH, "give another image")
     return decode(content, path, convert=as_shown)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from minidann.data.store import File, PathLike, find, verify
+from minidann.data.store import File, PathLike, find, read, verify
 from minidann.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ SHA256 = {  # of the parsed rows, words, counts and labels
     "kitchen_train": "9c81f64181ca93c30af0a057bd285a03ee74e66652732d4777550f5cd20a3c0a",
 }
 FILES = {
-    name: File(f"amazon/{name}.svmlight", (f"{SOURCE}{name}.svmlight",), sha256)
+    name: File(f"amazon/{name}.svmlight", (f"{SOURCE}{name}.svmlight",), sha256, largest=10_000_000)
     for name, sha256 in SHA256.items()
 }
-LARGEST = 1 << 25  # bytes; the largest file has 2.5 million
+LARGEST = 10_000_000  # bytes; the largest file has 2.5 million
 LARGEST_REVIEWS = 20_000  # these take 400 MB as a dense array; the largest file has 5,945
 
 
@@ -118,19 +118,12 @@ def read_svmlight(path: Path) -> tuple[csr_matrix, np.ndarray]:
     from sklearn.datasets import load_svmlight_file
 
     remedy = f"download it again from {SOURCE}{path.name}"
+    text = read(path, LARGEST, remedy)
     try:
-        with open(path, "rb") as file:
-            text = file.read(LARGEST + 1)
-        if len(text) > LARGEST:
-            raise InputError(
-                f"{path} has more than {LARGEST} bytes, which none of these files does; {remedy}"
-            )
         counts, labels = load_svmlight_file(
             io.BytesIO(text), n_features=WORDS, dtype=np.float64, zero_based=True
         )
-    except InputError:
-        raise
-    except (OSError, ValueError, OverflowError, IndexError) as error:
+    except (ValueError, OverflowError, IndexError) as error:
         raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
     if not 0 < len(labels) <= LARGEST_REVIEWS:
         raise InputError(

@@ -25,13 +25,14 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from tqdm import tqdm
 
+from minidann.data.connections import urlopen
 from minidann.data.store import File, PathLike, folders
-from minidann.runtime.errors import InputError
-from minidann.runtime.files import replacing
+from minidann.runtime.errors import InputError, in_words
+from minidann.runtime.files import read_bytes, replacing
 
 try:
     import fcntl
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from minidann.data.registry import DataSet
 
 TIMEOUT = 30  # seconds without a byte
-LARGEST = 4 << 30  # bytes; the largest file of all is SVHN's extra one, 1.3 GB
 CHUNK = 1 << 16  # bytes
 AGAIN = "run the same command again, which goes on where this one stopped"
 
@@ -113,7 +113,7 @@ def complete(dataset: DataSet, folder: Path, progress: bool) -> list[File]:
 def fetch(file: File, folder: PathLike, progress: bool = True) -> Path:
     """Download one file, from the first of its addresses that gives it whole.
 
-    Its content is not checked.
+    Those of https are asked first. Its content is not checked.
 
     Parameters
     ----------
@@ -138,9 +138,11 @@ def fetch(file: File, folder: PathLike, progress: bool = True) -> Path:
     begun_at, _ = origin(part)
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for address in sorted(file.addresses, key=lambda address: address != begun_at):
+        for address in sorted(
+            file.addresses, key=lambda one: (one != begun_at, not one.startswith("https:"))
+        ):
             try:
-                download(address, part, progress)
+                download(address, part, file.largest, progress)
             except Failed as failure:
                 failures.append(f"{address}: {failure}")
                 continue
@@ -153,17 +155,11 @@ def fetch(file: File, folder: PathLike, progress: bool = True) -> Path:
     )
 
 
-def download(address: str, part: Path, progress: bool) -> None:
+def download(address: str, part: Path, largest: int, progress: bool) -> None:
     """Write what an address gives to ``part``, or the rest of it. Raises Failed."""
-    begin = resumable(part, address)
-    try:
-        response = connect(address, part, begin)
-    except RangeBeyondEnd:
-        begin, response = 0, connect(address, part, 0)
+    begin, response = answer(address, part)
     with response:
-        if response.status != 206:  # 200: the whole file, whatever was asked for
-            begin = 0
-        size = expected_size(response, begin)
+        size = expected_size(response, begin, largest)
         if not begin:
             restart(part, address, response)
         with (
@@ -171,12 +167,42 @@ def download(address: str, part: Path, progress: bool) -> None:
             tqdm(**bar(part, begin, size, progress)) as shown,
         ):
             for chunk in chunks(response):
-                if out.tell() + len(chunk) > LARGEST:
-                    raise Failed(f"more than the {LARGEST >> 30} GiB that any file has")
+                if out.tell() + len(chunk) > largest:
+                    raise Failed(f"it sent more than {largest:,} bytes, which no such file has")
                 out.write(chunk)
                 shown.update(len(chunk))
             if size is not None and out.tell() != size:
                 raise Failed(f"it sent {out.tell():,} of {size:,} bytes")
+
+
+def answer(address: str, part: Path) -> tuple[int, HTTPResponse]:
+    """The response to a request for a file or its rest, and the byte that it begins with.
+
+    A server that answers with other bytes than those that are missing is asked for the whole file.
+    Raises Failed.
+    """
+    if begin := resumable(part, address):
+        try:
+            response = connect(address, part, begin)
+        except RangeBeyondEnd:
+            pass
+        else:
+            if response.status == 200:
+                return 0, response
+            if continued(response, begin):
+                return begin, response
+            response.close()
+    response = connect(address, part, 0)
+    if response.status != 200:
+        response.close()
+        raise Failed(f"it answered with the status {response.status}, not with the whole file")
+    return 0, response
+
+
+def continued(response: HTTPResponse, begin: int) -> re.Match | None:
+    """Whether a response is the rest of a file from that byte on; group 1 is the file's size."""
+    given = response.headers.get("Content-Range", "") if response.status == 206 else ""
+    return re.fullmatch(rf"bytes {begin}-\d+/(\d+)", given, re.ASCII)
 
 
 def connect(address: str, part: Path, begin: int) -> HTTPResponse:
@@ -208,25 +234,19 @@ def refuse_other_schemes(address: str) -> None:
         raise Failed("it is not an address of http or https")
 
 
-def expected_size(response: HTTPResponse, begin: int) -> int | None:
+def expected_size(response: HTTPResponse, begin: int, largest: int) -> int | None:
     """Bytes of the whole file, None if the server does not say.
 
     Raises Failed if the answer cannot be that file.
     """
     if response.headers.get_content_type() == "text/html":
         raise Failed("it answered with a web page, not with the file")
-    if begin:
-        given = response.headers.get("Content-Range", "")
-        match = re.fullmatch(rf"bytes {begin}-\d+/(\d+)", given)
-        if not match:
-            raise Failed(f"it answered with other bytes than those from {begin} on")
-        size: str | None = match[1]
-    else:
-        size = response.headers.get("Content-Length")
+    match = continued(response, begin)
+    size = match[1] if begin and match else response.headers.get("Content-Length")
     if size is None:
         return None
-    if not size.isdecimal() or int(size) > LARGEST:
-        raise Failed(f"it announced {size} bytes, but no file has more than {LARGEST >> 30} GiB")
+    if not re.fullmatch(r"\d{1,18}", size, re.ASCII) or int(size) > largest:
+        raise Failed(f"it announced {size[:40]} bytes, but no such file has more than {largest:,}")
     return int(size)
 
 
@@ -250,7 +270,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
         return f"no answer for {TIMEOUT} seconds"
     cause: Any = error.reason if isinstance(error, URLError) else error
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return in_words(cause)
 
 
 def bar(part: Path, begin: int, size: int | None, progress: bool) -> dict[str, Any]:
@@ -273,7 +293,7 @@ def note(part: Path) -> Path:
 def origin(part: Path) -> tuple[str, str]:
     """(address, mark of the version) of a partial file; empty if they are not known."""
     try:
-        address, mark = note(part).read_text().split("\n")
+        address, mark = read_bytes(note(part), 10_000).decode().split("\n")
     except (OSError, ValueError):
         return "", ""
     return address, mark

@@ -21,9 +21,8 @@ There are two ways to get it: make it here from MNIST and photographs (:func:`mn
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -32,10 +31,11 @@ from minidann.data import mnist
 from minidann.data.mnist import Digits, load_mnist
 from minidann.data.photographs import BSDS500, load_backgrounds
 from minidann.data.store import PathLike, digest, find
-from minidann.runtime.errors import InputError
-from minidann.runtime.files import replacing
+from minidann.runtime.errors import InputError, in_words
+from minidann.runtime.npz import load_arrays, save_arrays
 
 CACHE_VERSION = 2  # to be raised whenever the same parameters give other images
+LARGEST_CACHE = 1 << 29  # bytes; that of MNIST has 220 million
 CACHED = ("x_train", "y_train", "x_test", "y_test", "blended_train", "blended_test")
 
 
@@ -188,30 +188,42 @@ def cached_mnistm_pair(
 
 
 def read_cache(path: Path) -> tuple[Digits, Digits] | None:
-    """(MNIST, MNIST-M) out of a file of :func:`write_cache`; None if it is missing or damaged."""
+    """(MNIST, MNIST-M) out of a file of :func:`write_cache`; None if it is missing or damaged.
+
+    A damaged one is told in a warning.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            parts = {name: file[name] for name in CACHED}
-    except Exception:  # on a damaged file NumPy raises errors of every type
+        parts = load_arrays(path, LARGEST_CACHE)
+        check_cache(parts)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        warnings.warn(
+            f"{path} cannot be read ({in_words(error)}), so MNIST-M is made anew", stacklevel=3
+        )
         return None
     digits = Digits(*(parts[name] for name in Digits._fields))
-    target = digits._replace(x_train=parts["blended_train"], x_test=parts["blended_test"])
-    whole = all(
-        plain_part.dtype == blended_part.dtype == np.uint8
-        and plain_part.shape == (len(labels), 28, 28)
-        and blended_part.shape == (*plain_part.shape, 3)
-        and labels.dtype == np.int64
-        for plain_part, blended_part, labels in zip(digits[::2], target[::2], digits[1::2])
-    )
-    return (digits, target) if whole else None
+    return digits, digits._replace(x_train=parts["blended_train"], x_test=parts["blended_test"])
+
+
+def check_cache(parts: Mapping[str, np.ndarray]) -> None:
+    """Raise a ValueError unless arrays are those of :func:`write_cache`."""
+    if set(parts) != set(CACHED):
+        raise ValueError("it holds other arrays")
+    for split in ("train", "test"):
+        x, y, blended = (parts[f"{name}_{split}"] for name in ("x", "y", "blended"))
+        if not x.dtype == blended.dtype == np.uint8 or y.dtype != np.int64:
+            raise ValueError("its arrays are of other types")
+        if x.shape != (*y.shape, 28, 28) or blended.shape != (*x.shape, 3) or y.ndim != 1:
+            raise ValueError("its arrays are of other shapes")
+        if not ((y >= 0) & (y <= 9)).all():
+            raise ValueError("it holds labels other than 0 to 9")
 
 
 def write_cache(path: Path, digits: Digits, target: Digits) -> None:
     """Keep what :func:`read_cache` reads; only a warning if the disk is full or read-only."""
-    arrays: dict[str, Any] = dict(zip(CACHED, (*digits, target.x_train, target.x_test)))
     try:
-        with replacing(path) as temporary:
-            np.savez(temporary, **arrays)
+        save_arrays(path, dict(zip(CACHED, (*digits, target.x_train, target.x_test))))
     except OSError as error:
         warnings.warn(
             f"MNIST-M is not kept for the next time, for {path} cannot be written ({error}); "

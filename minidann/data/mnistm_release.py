@@ -16,7 +16,7 @@ import numpy as np
 
 from minidann.data.mnist import Digits
 from minidann.data.photographs import decode
-from minidann.data.store import File, PathLike, find, folders
+from minidann.data.store import File, PathLike, find, folders, read
 from minidann.runtime.errors import InputError
 
 RELEASE = {
@@ -24,6 +24,8 @@ RELEASE = {
     for split in ("train", "test")
 }
 LARGEST_LABELS = 10_000_000  # bytes; the training labels have a million
+LARGEST_IMAGE = 100_000  # bytes; of 1,024 pixels
+LARGEST_SET = 100_000  # images; the training images are 59,001
 REMEDY = "unpack the release again"
 
 
@@ -88,17 +90,13 @@ def read_labels(path: Path) -> tuple[list[str], np.ndarray]:
     Raises
     ------
     InputError
-        If the file cannot be read, a line is not a name and a digit, or a name leads out of the
-        folder of images.
+        If the file cannot be read, a line is not a name and a digit, a name leads out of the folder
+        of images or comes twice, or there are more than in any release.
     """
     try:
-        with open(path, "rb") as file:
-            text = file.read(LARGEST_LABELS + 1)
-        lines = text.decode("ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read(path, LARGEST_LABELS, REMEDY).decode("ascii").splitlines()
+    except UnicodeDecodeError as error:
         raise InputError(f"{path} cannot be read ({error}); {REMEDY}") from error
-    if len(text) > LARGEST_LABELS:
-        raise InputError(f"{path} has more than {LARGEST_LABELS} bytes; {REMEDY}")
     if not lines:
         raise InputError(f"{path} has no lines; {REMEDY}")
     names, labels = [], []
@@ -116,6 +114,11 @@ def read_labels(path: Path) -> tuple[list[str], np.ndarray]:
             )
         names.append(name)
         labels.append(int(label))
+    if len(names) > LARGEST_SET or len(set(names)) != len(names):
+        raise InputError(
+            f"{path} names {len(names)} images, {len(set(names))} of them different; "
+            f"it should be at most {LARGEST_SET}, each once; {REMEDY}"
+        )
     return names, np.array(labels, np.int64)
 
 
@@ -149,7 +152,10 @@ def read_release(
         warnings.warn(f"{what}; they are left out", stacklevel=3)
     there = there[:limit]
     shown = tqdm(there, desc=folder.name, unit="image", dynamic_ncols=True, delay=2, disable=None)
-    return np.stack([read_image(folder / names[i]) for i in shown]), there
+    images = np.empty((len(there), 32, 32, 3), np.uint8)
+    for image, i in zip(images, shown):
+        image[:] = read_image(folder / names[i])
+    return images, there
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -160,11 +166,8 @@ def read_image(path: Path) -> np.ndarray:
     InputError
         If it cannot be read, is damaged or not of 32x32 pixels.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error}); {REMEDY}") from error
-    image = decode(content, path, formats=("PNG",))
+    content = read(path, LARGEST_IMAGE, REMEDY)
+    image = decode(content, path, formats=("PNG",), pixels=32 * 32)
     if image.shape != (32, 32, 3):
         raise InputError(
             f"{path} is an image of {image.shape[1]}x{image.shape[0]} pixels, not 32x32; {REMEDY}"

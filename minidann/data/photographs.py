@@ -8,49 +8,43 @@ import contextlib
 import io
 import stat
 import struct
-import tarfile
 import warnings
-import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minidann.data.store import File, PathLike, find, verify
-from minidann.runtime.errors import InputError
+from minidann.runtime.archives import DAMAGE, FILE, LINK, open_zip, read_zipped, tar_members
+from minidann.runtime.errors import InputError, in_words
+from minidann.runtime.files import open_regular, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SOURCE = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
+PLACE = "eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
+SOURCE = f"https://www2.{PLACE}"
 BSDS500 = File(
     "bsds500/BSR_bsds500.tgz",
-    (SOURCE,),
+    (SOURCE, f"http://www.{PLACE}"),
     # of the 200 .jpg in the order of their names
     "b626d29a9653bf7a573863ad2470032b8d6e01a04a88d1c1e4b599055eb60e71",
+    largest=200_000_000,
 )
 TRAIN_FOLDER = "BSR/BSDS500/data/images/train/"
 TRAIN_PHOTOGRAPHS = 200
-LARGEST_PHOTOGRAPH = 50_000_000  # pixels; a file of some kilobytes can claim billions
-LARGEST_PHOTOGRAPHS = 1_000_000_000  # pixels of all photographs together, 3 GB
+LARGEST_TRAIN = 100_000_000  # bytes of the training photographs, which have 15 million
+LARGEST_PHOTOGRAPH = 50_000_000  # pixels or bytes; a file of some kilobytes can claim billions
+LARGEST_PHOTOGRAPHS = 150_000_000  # pixels of all photographs together, 450 MB
+MOST_PHOTOGRAPHS = 20_000
 IMAGE_ERRORS = (  # that Pillow raises on damaged images
     OSError,
     EOFError,
     SyntaxError,
     ValueError,
     IndexError,
-    struct.error,
-    zlib.error,
-)
-ARCHIVE_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    tarfile.TarError,
-    zipfile.BadZipFile,
     struct.error,
     zlib.error,
 )
@@ -75,7 +69,7 @@ def load_backgrounds(
     InputError
         If the archive or folder is missing, damaged or incomplete, or contains what no collection
         of photographs does: names that lead outside it, links, images of more than 50 million
-        pixels.
+        pixels, or of 150 million together.
     """
     if path is not None:
         return read_photographs(Path(path))
@@ -85,24 +79,24 @@ def load_backgrounds(
 def read_bsds500(path: Path) -> list[np.ndarray]:
     """The training photographs of BSDS500 out of its archive, verified before any is decoded."""
     remedy = f"download it again from {SOURCE}"
-    files = {}
+    files: dict[str, bytes] = {}
+    left = LARGEST_TRAIN
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if member.name.startswith(TRAIN_FOLDER) and member.name.endswith(".jpg"):
-                    content = read_member(archive, member)
-                    if content is not None:
-                        files[member.name] = content
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
+        with open_regular(path) as file:
+            for name, kind, read in tar_members(file):
+                if kind == FILE and name.startswith(TRAIN_FOLDER) and name.endswith(".jpg"):
+                    files[name] = read(left)
+                    left -= len(files[name])
+    except DAMAGE as error:
+        raise InputError(f"{path} cannot be read ({in_words(error)}); {remedy}") from error
     if len(files) != TRAIN_PHOTOGRAPHS:
         raise InputError(
             f"{path} holds {len(files)} of the {TRAIN_PHOTOGRAPHS} photographs under "
             f"{TRAIN_FOLDER}; {remedy}"
         )
-    # before Pillow sees a byte: the archive came over plain http
+    # before Pillow sees a byte: the archive may have come over plain http
     verify(BSDS500, path, *(files[name] for name in sorted(files)))
-    return [decode(files[name], f"{name} in {path}") for name in sorted(files)]
+    return decode_all(files.items(), path)
 
 
 def read_photographs(path: Path) -> list[np.ndarray]:
@@ -112,33 +106,46 @@ def read_photographs(path: Path) -> list[np.ndarray]:
     elif path.name.endswith(".zip"):
         members = zip_members
     elif path.name.endswith((".tgz", ".tar", ".tar.gz")):
-        members = tar_members
+        members = packed_members
     else:
         raise InputError(
             f"{path} is neither a folder nor an archive of photographs; "
             "name an existing one that ends in .tgz, .tar or .zip"
         )
-    photographs, pixels = {}, 0
     try:
-        for name, content in members(path):
-            photographs[name] = decode(content, f"{name} in {path}")
-            pixels += photographs[name].size // 3
-            if pixels > LARGEST_PHOTOGRAPHS:
-                raise InputError(
-                    f"the photographs in {path} have more than {LARGEST_PHOTOGRAPHS} pixels "
-                    "together; use fewer or smaller ones"
-                )
+        photographs = decode_all(members(path), path)
     except InputError:
         raise
-    except ARCHIVE_ERRORS as error:
+    except DAMAGE as error:
         raise InputError(
-            f"{path} cannot be read ({error}); make the archive or folder anew"
+            f"{path} cannot be read ({in_words(error)}); make the archive or folder anew"
         ) from error
     if not photographs:
         raise InputError(
             f"{path} holds no photographs; put some there that end in .jpg, .jpeg or .png, "
             "or name another folder or archive"
         )
+    return photographs
+
+
+def decode_all(members: Iterable[tuple[str, bytes]], path: Path) -> list[np.ndarray]:
+    """The images of (name, bytes) pairs out of a folder or archive, in the order of their names."""
+    photographs: dict[str, np.ndarray] = {}
+    left = LARGEST_PHOTOGRAPHS
+    for name, content in members:
+        largest = min(left, LARGEST_PHOTOGRAPH)
+        try:
+            photographs[name] = decode(content, f"{name} in {path}", pixels=largest)
+        except TooLarge as error:
+            if largest == LARGEST_PHOTOGRAPH:
+                raise
+            raise InputError(
+                f"the photographs in {path} have more than {LARGEST_PHOTOGRAPHS} pixels together; "
+                "use fewer or smaller ones"
+            ) from error
+        left -= photographs[name].size // 3
+        if len(photographs) > MOST_PHOTOGRAPHS:
+            raise InputError(f"{path} holds more than {MOST_PHOTOGRAPHS} photographs; use fewer")
     return [photographs[name] for name in sorted(photographs)]
 
 
@@ -146,36 +153,32 @@ def folder_members(path: Path) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of each photograph in a folder and its subfolders."""
     for file in path.rglob("*"):
         name = file.relative_to(path).as_posix()
-        if is_photograph(name) and file.is_file():
-            with open(file, "rb") as opened:
-                yield name, opened.read(LARGEST_PHOTOGRAPH + 1)
+        if is_photograph(name) and not file.is_dir():
+            try:
+                yield name, read_bytes(file, LARGEST_PHOTOGRAPH)
+            except DAMAGE as error:
+                raise InputError(
+                    f"{name} in {path} cannot be read ({in_words(error)}); replace it, or leave it "
+                    "out"
+                ) from error
 
 
-def tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
+def packed_members(path: Path) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of each photograph in a tar archive."""
-    with tarfile.open(path) as archive:
-        for member in archive:
-            refuse_unsafe(member.name, member.issym() or member.islnk(), path)
-            content = read_member(archive, member) if is_photograph(member.name) else None
-            if content is not None:
-                yield member.name, content
-
-
-def read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
-    """The bytes of a file in a tar archive, None for anything but a file."""
-    if not member.isfile() or (file := archive.extractfile(member)) is None:
-        return None
-    return file.read(LARGEST_PHOTOGRAPH + 1)
+    with open_regular(path) as file:
+        for name, kind, read in tar_members(file):
+            refuse_unsafe(name, kind == LINK, path)
+            if kind == FILE and is_photograph(name):
+                yield name, read(LARGEST_PHOTOGRAPH)
 
 
 def zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of each photograph in a zip archive."""
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         for member in archive.infolist():
             refuse_unsafe(member.filename, stat.S_ISLNK(member.external_attr >> 16), path)
             if is_photograph(member.filename) and not member.is_dir():
-                with archive.open(member) as opened:
-                    yield member.filename, opened.read(LARGEST_PHOTOGRAPH + 1)
+                yield member.filename, read_zipped(archive, member, LARGEST_PHOTOGRAPH)
 
 
 def is_photograph(name: str) -> bool:
@@ -197,7 +200,7 @@ def refuse_unsafe(name: str, is_link: bool, path: Path) -> None:
 
 def to_rgb(image: "Image") -> "Image":
     """Red, green and blue of an image of Pillow, whatever else it has."""
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def as_shown(image: "Image") -> "Image":
@@ -216,11 +219,16 @@ def as_shown(image: "Image") -> "Image":
     return image.convert("RGB")
 
 
+class TooLarge(InputError):
+    """An image of more pixels than are decoded."""
+
+
 def decode(
     content: bytes,
     name: PathLike,
     formats: tuple[str, ...] = ("JPEG", "PNG"),
     convert: Callable = to_rgb,
+    pixels: int = LARGEST_PHOTOGRAPH,
 ) -> np.ndarray:
     """The image in the bytes of a file, uint8 (H, W, 3). All readers of images use this function.
 
@@ -236,11 +244,14 @@ def decode(
         Pillow's names of the formats.
     convert : function
         ``to_rgb`` or ``as_shown``.
+    pixels : int
+        The most that the image may have.
 
     Raises
     ------
     InputError
-        If the image is damaged, of another format, or larger than 50 million bytes or pixels.
+        If the image is damaged, of another format, or larger than 50 million bytes or so many
+        pixels.
     """
     from PIL import Image  # slow to import
 
@@ -251,17 +262,15 @@ def decode(
             if len(content) > LARGEST_PHOTOGRAPH:
                 raise InputError(f"{name} has more than {LARGEST_PHOTOGRAPH} bytes; {remedy}")
             with Image.open(io.BytesIO(content), formats=formats) as image:
-                if image.width * image.height > LARGEST_PHOTOGRAPH:
-                    raise InputError(
+                if image.width * image.height > pixels:
+                    raise TooLarge(
                         f"{name} is an image of {image.width}x{image.height} pixels, "
-                        f"more than {LARGEST_PHOTOGRAPH}; {remedy}"
+                        f"more than {pixels}; {remedy}"
                     )
                 return np.asarray(convert(image))
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(
-            f"{name} is an image of more than {LARGEST_PHOTOGRAPH} pixels; {remedy}"
-        ) from error
+        raise TooLarge(f"{name} is an image of more than {pixels} pixels; {remedy}") from error
     except IMAGE_ERRORS as error:
         raise InputError(f"{name} cannot be read as an image ({error}); {remedy}") from error

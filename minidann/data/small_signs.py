@@ -17,7 +17,6 @@ or the other: every third of a class to the test, those numbered 2, 5, 8 and so 
 signs, each of which was drawn on its own, every tenth is a test image.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from minidann.data.mnist import Digits
-from minidann.data.store import File, PathLike, digest, find
+from minidann.data.store import File, PathLike, digest, find, verifying
 from minidann.data.traffic_signs import CLASSES, SIZE, every_tenth
 from minidann.runtime.errors import InputError
 from minidann.runtime.npz import read_npz
@@ -121,12 +120,12 @@ def read_small(file: File, data_dir: PathLike | None = None) -> Mapping[str, np.
         "MINIDANN_DATA, or use the releases (--data release)",
     )
     try:
-        arrays = read_npz(path, unpacked=LARGEST)
+        arrays = read_npz(path, LARGEST, unpacked=LARGEST)
     except (ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read ({error}); {REMEDY}") from error
     check_arrays(path, arrays)
     content = digest(arrays["x"], arrays["y"])
-    if content != file.sha256 and os.environ.get("MINIDANN_VERIFY") != "0":
+    if content != file.sha256 and verifying():
         raise InputError(
             f"{path} can be read, but does not hold the signs of the records: its content has "
             "another hash; replace it, or set MINIDANN_VERIFY=0 if these are data of your own in "

@@ -8,7 +8,8 @@ A file is searched for in this order, and the first hit wins:
     4. the user's cache folder, ``~/.cache/minidann``
 
 A file is checked by its *content*, the arrays or images that it holds: a copy that was compressed
-anew passes, a damaged one never does.
+anew passes, a damaged one never does. Where the bytes are known, they are checked before anything
+parses them.
 """
 
 import hashlib
@@ -18,7 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidann.runtime.errors import InputError
+from minidann.runtime.archives import DAMAGE, inflated
+from minidann.runtime.errors import InputError, in_words
+from minidann.runtime.files import open_regular
 
 PathLike = str | os.PathLike[str]
 
@@ -27,11 +30,12 @@ class File(NamedTuple):
     """A file that users download.
 
     ``name`` is relative to a data folder, such as ``"mnist/train-images-idx3-ubyte.gz"``.
-    ``addresses`` are tried in order. ``sha256`` is the hash of the content, as the loader of the
-    data set defines it; "" if it is not known. ``dataset`` is the name that ``python -m
-    minidann.data fetch`` has for the data set, if it differs from the name of the folder.
-    ``unpacked`` is what the user gets who unpacks the file, an archive, where it lies; it serves as
-    well.
+    ``addresses`` are tried in order, those of https first. ``sha256`` is the hash of the content,
+    as the loader of the data set defines it; "" if it is not known. ``dataset`` is the name that
+    ``python -m minidann.data fetch`` has for the data set, if it differs from the name of the
+    folder. ``unpacked`` is what the user gets who unpacks the file, an archive, where it lies; it
+    serves as well. ``largest`` is more bytes than any copy of the file has. ``md5`` is the
+    published hash of the file's bytes, where no hash of its content is known.
     """
 
     name: str
@@ -39,6 +43,8 @@ class File(NamedTuple):
     sha256: str = ""
     dataset: str = ""
     unpacked: str = ""
+    largest: int = 1 << 31
+    md5: str = ""
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -90,6 +96,24 @@ def find(file: File, data_dir: PathLike | None = None, *, remedy: str = "") -> P
     raise InputError(f"{file.name} is in none of the data folders ({searched}); {remedy}")
 
 
+def read(path: Path, largest: int, remedy: str) -> bytes:
+    """The bytes of a file, decompressed if its name ends in ``.gz``; at most ``largest`` of them.
+
+    Raises
+    ------
+    InputError
+        If it is no regular file, cannot be read, is damaged or holds more; ``remedy`` ends it.
+    """
+    try:
+        with open_regular(path) as file:
+            content = (inflated(file) if path.suffix == ".gz" else file).read(largest + 1)
+    except DAMAGE as error:
+        raise InputError(f"{path} cannot be read ({in_words(error)}); {remedy}") from error
+    if len(content) > largest:
+        raise InputError(f"{path} holds more than {largest} bytes; {remedy}")
+    return content
+
+
 def verify(file: File, path: PathLike, *content: np.ndarray | bytes) -> None:
     """Refuse a file whose content is not the published one.
 
@@ -106,10 +130,37 @@ def verify(file: File, path: PathLike, *content: np.ndarray | bytes) -> None:
     InputError
         If the hash of the content is known and differs.
     """
-    unverified = not file.sha256 or os.environ.get("MINIDANN_VERIFY") == "0"
-    if unverified or digest(*content) == file.sha256:
+    if file.sha256 and verifying() and digest(*content) != file.sha256:
+        raise unpublished(file, path)
+
+
+def verify_bytes(file: File, path: Path, remedy: str) -> None:
+    """Refuse a file whose bytes are not the published ones, before anything parses them.
+
+    Raises
+    ------
+    InputError
+        If the hash of the bytes is known and differs, or the file cannot be read, with ``remedy``.
+    """
+    if not file.md5 or not verifying():
         return
-    raise InputError(
+    try:
+        with open_regular(path) as opened:
+            found = hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({in_words(error)}); {remedy}") from error
+    if found.hexdigest() != file.md5:
+        raise unpublished(file, path)
+
+
+def verifying() -> bool:
+    """Whether the content of files is compared with what was published."""
+    return os.environ.get("MINIDANN_VERIFY") != "0"
+
+
+def unpublished(file: File, path: PathLike) -> InputError:
+    """What is said of a file that is whole but not the published one."""
+    return InputError(
         f"{path} can be read, but does not hold what was published: its content has another hash; "
         f"download it again from {file.addresses[0]}, "
         "or set MINIDANN_VERIFY=0 if these are data of your own in the same format"

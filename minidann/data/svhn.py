@@ -33,23 +33,32 @@ from typing import BinaryIO
 import numpy as np
 
 from minidann.data.mnist import Digits
-from minidann.data.store import File, PathLike, find
-from minidann.runtime.errors import InputError
+from minidann.data.store import File, PathLike, find, verify_bytes
+from minidann.runtime.errors import InputError, in_words
+from minidann.runtime.files import open_regular
 
-SOURCE = "http://ufldl.stanford.edu/housenumbers/"
-DATASETS = {"train": "svhn", "test": "svhn", "extra": "svhn-extra"}  # what fetches each file
+PLACE = "://ufldl.stanford.edu/housenumbers/"
+SOURCE = f"https{PLACE}"
+IMAGE = 32 * 32 * 3  # bytes
+# images; no file of SVHN has more, so a header that claims more is damage
+LARGEST = {"train": 100_000, "test": 100_000, "extra": 600_000}
 FILES = {
-    split: File(f"svhn/{split}_32x32.mat", (f"{SOURCE}{split}_32x32.mat",), dataset=dataset)
-    for split, dataset in DATASETS.items()
+    split: File(
+        f"svhn/{split}_32x32.mat",
+        tuple(f"{scheme}{PLACE}{split}_32x32.mat" for scheme in ("https", "http")),
+        dataset=dataset,
+        largest=LARGEST[split] * (IMAGE + 8) + 10_000,  # as without compression
+        md5=md5,
+    )
+    for split, dataset, md5 in (
+        ("train", "svhn", "e26dedcc434d2e4c54c9b2d4a06d8373"),
+        ("test", "svhn", "eb5a983be6a315427106f1b164d9cef3"),
+        ("extra", "svhn-extra", "a93ce644f1a588dc4d68dda5feec44a7"),
+    )
 }
-# images of 0, 1 ... 9, as published: nobody has published a hash of the content
-COUNTS = {
-    "train": (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659),
-    "test": (1744, 5099, 4149, 2882, 2523, 2384, 1977, 2019, 1660, 1595),
-}
-EXTRA_IMAGES = 531_131
-LARGEST = 700_000  # images; no file of SVHN has more, so a header that claims more is damage
-LARGEST_FILE = 1 << 32  # bytes; the pixels of LARGEST images, uncompressed, are half of it
+DENSEST = 16  # photographs are compressed to no less than a sixteenth: SVHN's to four fifths
+MOST_ARRAYS = 20
+SMALL = 1 << 20  # bytes that are decompressed whatever they are compressed to
 MATLAB_5 = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
 MATRIX, COMPRESSED = 14, 15  # types of elements
 # NumPy's names of the types of values, by MATLAB's numbers
@@ -96,25 +105,12 @@ def joined(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, 
 def read_split(split: str, data_dir: PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The verified images and labels of "train", "test" or "extra": see :func:`read_mat`."""
     path = find(FILES[split], data_dir)
-    images, labels = read_mat(path)
-    if os.environ.get("MINIDANN_VERIFY") == "0":
-        return images, labels
-    if split == "extra":
-        published, right = EXTRA_IMAGES, len(labels) == EXTRA_IMAGES
-    else:
-        published = sum(COUNTS[split])
-        right = tuple(np.bincount(labels, minlength=10)) == COUNTS[split]
-    if not right:
-        raise InputError(
-            f"{path} can be read, but does not hold what was published: its {len(labels)} images "
-            f"are not {published} of the published digits; {remedy(path)}, "
-            "or set MINIDANN_VERIFY=0 if these are data of your own in the same format"
-        )
-    return images, labels
+    verify_bytes(FILES[split], path, remedy(path))
+    return read_mat(path, split)
 
 
-def read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays of a file.
+def read_mat(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The arrays of a file of "train", "test" or "extra".
 
     Their names, types and sizes are checked before memory is allocated for them.
 
@@ -131,12 +127,16 @@ def read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:
         If the file cannot be read, is not MATLAB 5, or does not hold these two arrays.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
-            order = check_header(path, file.read(128), size)
-            found = list(read_arrays(path, file, order, size))
+            order = check_header(path, file.read(128))
+            if size > FILES[split].largest:
+                raise InputError(
+                    f"{path} has {size} bytes, more than any file of SVHN; {remedy(path)}"
+                )
+            found = list(read_arrays(path, file, order, size, LARGEST[split]))
     except (OSError, zlib.error, MemoryError) as error:
-        raise InputError(f"{path} cannot be read ({error}); {remedy(path)}") from error
+        raise InputError(f"{path} cannot be read ({in_words(error)}); {remedy(path)}") from error
     arrays = {name: array for name, array in found if array is not None}
     if not {"X", "y"} <= set(arrays):
         names = ", ".join(name for name, _ in found)
@@ -159,28 +159,24 @@ def read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return images.transpose(3, 0, 1, 2), labels.ravel().astype(np.int64) % 10
 
 
-def check_header(path: Path, header: bytes, size: int) -> str:
-    """The order of bytes, "<" or ">", of a MATLAB 5 file.
-
-    Any other file is refused, and so is one that is larger than any of SVHN.
-    """
+def check_header(path: Path, header: bytes) -> str:
+    """The order of bytes, "<" or ">", of a MATLAB 5 file. Any other file is refused."""
     if header.startswith(b"\x89HDF") or header[124:] in (b"\x00\x02IM", b"\x02\x00MI"):
         raise InputError(
             f"{path} is a MATLAB 7.3 file (HDF5), but SVHN is in MATLAB 5 files; {remedy(path)}"
         )
     if header[124:] not in MATLAB_5:
         raise InputError(f"{path} is not a MATLAB 5 file; {remedy(path)}")
-    if size > LARGEST_FILE:
-        raise InputError(f"{path} has {size} bytes, more than any file of SVHN; {remedy(path)}")
     return MATLAB_5[header[124:]]
 
 
 def read_arrays(
-    path: Path, file: BinaryIO, order: str, size: int
+    path: Path, file: BinaryIO, order: str, size: int, most: int
 ) -> Iterator[tuple[str, np.ndarray | None]]:
     """(name, array) of each array of a file of ``size`` bytes that is open behind its header.
 
-    In place of an array that is neither X nor y there is None.
+    No array has more than ``most`` images or labels. In place of an array that is neither X nor y
+    there is None.
     """
     seen = set()
     while (start := file.tell()) < size:
@@ -192,29 +188,38 @@ def read_arrays(
                 f"{remedy(path)}"
             )
         if kind == MATRIX:
-            name, array = read_array(path, file.read, order)
+            name, array = read_array(path, file.read, order, most)
             if file.tell() > end:
                 raise InputError(
                     f"{path} is damaged: {name!r} is longer than its element; {remedy(path)}"
                 )
         else:
-            name, array = read_compressed(path, file.read(length), order)
+            name, array = read_compressed(path, file.read(length), order, most)
         if name in seen:
             raise InputError(f"{path} holds {name!r} twice; {remedy(path)}")
         seen.add(name)
+        if len(seen) > MOST_ARRAYS:
+            raise InputError(f"{path} holds more than {MOST_ARRAYS} arrays; {remedy(path)}")
         yield name, array
         file.seek(end)
 
 
-def read_compressed(path: Path, content: bytes, order: str) -> tuple[str, np.ndarray | None]:
+def read_compressed(
+    path: Path, content: bytes, order: str, most: int
+) -> tuple[str, np.ndarray | None]:
     """(name, array) of an array in the bytes of a compressed element.
 
-    Never more is decompressed than is asked for.
+    Never more is decompressed than is asked for, nor than photographs could be compressed to so
+    few bytes.
     """
     inflater, rest = zlib.decompressobj(), content
 
     def read(n: int) -> bytes:
         nonlocal rest
+        if n > DENSEST * len(content) + SMALL:
+            raise InputError(
+                f"{path} is damaged: {len(content)} bytes of it claim to hold {n}; {remedy(path)}"
+            )
         out = inflater.decompress(rest, n) if n else b""
         rest = inflater.unconsumed_tail
         return out
@@ -223,7 +228,7 @@ def read_compressed(path: Path, content: bytes, order: str) -> tuple[str, np.nda
         raise InputError(
             f"{path} is damaged: what is compressed in it is not an array; {remedy(path)}"
         )
-    name, array = read_array(path, read, order)
+    name, array = read_array(path, read, order, most)
     # zlib compares its checksum at the end, so it must be reached
     if array is not None and (len(read(8)) > 7 or not inflater.eof):
         raise InputError(
@@ -232,12 +237,12 @@ def read_compressed(path: Path, content: bytes, order: str) -> tuple[str, np.nda
     return name, array
 
 
-def read_array(path: Path, read: Read, order: str) -> tuple[str, np.ndarray | None]:
+def read_array(path: Path, read: Read, order: str, most: int) -> tuple[str, np.ndarray | None]:
     """(name, array) of the array whose elements ``read(n)`` gives; None for another than X, y."""
     name, shape, kind = read_array_header(path, read, order)
     if name not in ("X", "y"):
         return name, None
-    check_array(path, name, shape, kind)
+    check_array(path, name, shape, kind, most)
     count = int(np.prod(shape, dtype=np.int64))
     largest = count * (1 if name == "X" else 8)
     stored, values = read_element(path, read, order, largest, padded=False)
@@ -270,7 +275,7 @@ def read_array_header(path: Path, read: Read, order: str) -> tuple[str, tuple[in
     return name.decode("latin-1"), tuple(np.frombuffer(shape, order + "i4").tolist()), kind
 
 
-def check_array(path: Path, name: str, shape: tuple[int, ...], kind: str) -> None:
+def check_array(path: Path, name: str, shape: tuple[int, ...], kind: str, most: int) -> None:
     """Refuse an X or y whose header claims another type or shape than SVHN's arrays have."""
     if name == "X":
         if shape[:3] != (32, 32, 3) or len(shape) != 4 or kind != "uint8":
@@ -278,7 +283,7 @@ def check_array(path: Path, name: str, shape: tuple[int, ...], kind: str) -> Non
                 f"X in {path} is a {kind} array of shape {shape}, not uint8 (32, 32, 3, N); "
                 f"{remedy(path)}"
             )
-        if not 0 < shape[3] <= LARGEST:
+        if not 0 < shape[3] <= most:
             raise InputError(
                 f"the header of {path} claims {shape[3]} images, which no file of SVHN has; "
                 f"{remedy(path)}"
@@ -286,7 +291,7 @@ def check_array(path: Path, name: str, shape: tuple[int, ...], kind: str) -> Non
         return
     if kind not in ("double", "single") and "int" not in kind:
         raise InputError(f"y in {path} is a {kind} array, not one of whole numbers; {remedy(path)}")
-    if len(shape) != 2 or shape[1] != 1 or not 0 < shape[0] <= LARGEST:
+    if len(shape) != 2 or shape[1] != 1 or not 0 < shape[0] <= most:
         raise InputError(
             f"y in {path} has the shape {shape}, but with N images it must be (N, 1); "
             f"{remedy(path)}"

@@ -28,25 +28,26 @@ that the car came nearer to, and the place in it. The test images are of other t
 The classes have the same numbers in both sets. Each archive may also be there unpacked.
 
 Source: what reads the releases in Britefury/self-ensemble-visual-domain-adapt (prepare_synsigns.py)
-and the list of files on the page of GTSRB. Neither release was at hand when this was written: the
-loaders have been tested on small files in their formats only.
+and the list of files on the page of GTSRB; the hashes of two archives stand in torchvision. Neither
+release was at hand when this was written: the loaders have been tested on small files in their
+formats only.
 """
 
-import os
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import ZipFile
 
 import numpy as np
 
 from minidann.data.mnist import Digits
 from minidann.data.pairs import resized
-from minidann.data.photographs import ARCHIVE_ERRORS, decode
-from minidann.data.store import File, PathLike, find
-from minidann.runtime.errors import InputError
+from minidann.data.photographs import decode
+from minidann.data.store import File, PathLike, find, read, verify_bytes, verifying
+from minidann.runtime.archives import DAMAGE, open_zip, read_zipped
+from minidann.runtime.errors import InputError, in_words
 
 SIZE = 40  # pixels of a side
 CLASSES = (
@@ -99,23 +100,64 @@ GTSRB_PAGE = "https://benchmark.ini.rub.de/gtsrb_dataset.html"
 ARCHIVE = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
 SYNSIGNS = File("signs/synthetic_data.zip", (), unpacked="signs/synthetic_data")
 GTSRB = {
-    part: File(f"signs/{name}", (ARCHIVE + name,), dataset="gtsrb", unpacked=f"signs/{unpacked}")
-    for part, name, unpacked in (
-        ("train", "GTSRB_Final_Training_Images.zip", "GTSRB/Final_Training/Images"),
-        ("test", "GTSRB_Final_Test_Images.zip", "GTSRB/Final_Test/Images"),
-        ("labels", "GTSRB_Final_Test_GT.zip", "GT-final_test.csv"),
+    part: File(
+        f"signs/{name}",
+        (ARCHIVE + name,),
+        dataset="gtsrb",
+        unpacked=f"signs/{unpacked}",
+        largest=largest,
+        md5=md5,
+    )
+    for part, name, unpacked, largest, md5 in (
+        (
+            "train",
+            "GTSRB_Final_Training_Images.zip",
+            "GTSRB/Final_Training/Images",
+            600_000_000,
+            "",  # nobody seems to have published it
+        ),
+        (
+            "test",
+            "GTSRB_Final_Test_Images.zip",
+            "GTSRB/Final_Test/Images",
+            200_000_000,
+            "c7e4e6327067d32654124b0fe9e82185",
+        ),
+        (
+            "labels",
+            "GTSRB_Final_Test_GT.zip",
+            "GT-final_test.csv",
+            1_000_000,
+            "fe31e9c9270bbcd7b84b7f21a9d9d9e5",
+        ),
     )
 }
 PUBLISHED = {"train": 39_209, "test": 12_630}  # photographs
 LARGEST_TEXT = 10_000_000  # bytes of a list of signs; the longest has two million
-LARGEST_IMAGE = 1_000_000  # bytes; the largest photograph has 190,000
+LARGEST_IMAGE = 1_000_000  # bytes or pixels; the largest photograph has 190,000 bytes
 LARGEST_SET = 200_000  # signs; no release has more, so a longer list is damage
 HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
 SYNSIGN = re.compile(r"((?:\w+/)?\w+\.(?:png|ppm)) (\d{1,2})(?: \S+)?", re.ASCII)
 PHOTOGRAPH = re.compile(r"\d+(_\d+)?\.ppm(;\d{1,4}){7}", re.ASCII)
 REMEDY = "download it again"
 
-Root = Path | zipfile.Path  # of a folder, or of one in an archive
+
+class Root(NamedTuple):
+    """A folder, on the disk or in a zip archive, of which files are read."""
+
+    path: Path
+    inside: str = ""  # the archive
+    archive: ZipFile | None = None
+
+    def file(self, name: str) -> Path:
+        """What a file of the folder is called in messages."""
+        return Path(self.path, self.inside, name)
+
+    def read(self, name: str, largest: int) -> bytes:
+        """The bytes of a file, at most ``largest``. Raises InputError, or DAMAGE of an archive."""
+        if self.archive is None:
+            return read(self.file(name), largest, REMEDY)
+        return read_zipped(self.archive, self.archive.getinfo(self.inside + name), largest)
 
 
 class Photograph(NamedTuple):
@@ -156,9 +198,8 @@ def load_synsigns(data_dir: PathLike | None = None) -> Digits:
         remedy=f"get it by hand ({SYNSIGNS_PAGE}) and put it there, or name another folder with "
         "--data-dir or MINIDANN_DATA",
     )
-    with reading(path):
-        root = opened(path, "synthetic_data/")
-        names, labels = read_labelling(root / "train_labelling.txt")
+    with opened(path, "synthetic_data/") as root:
+        names, labels = read_labelling(root)
         images = read_images(root, names, whole)
     test = every_tenth(len(labels))
     return Digits(images[~test], labels[~test], images[test], labels[test])
@@ -192,11 +233,13 @@ def load_gtsrb(data_dir: PathLike | None = None) -> Digits:
         If an archive is missing, or a part of it missing or damaged.
     """
     paths = {part: find(file, data_dir) for part, file in GTSRB.items()}
+    for part, path in paths.items():
+        if path.suffix == ".zip":
+            verify_bytes(GTSRB[part], path, REMEDY)
     arrays: list[np.ndarray] = []
-    for part, read in (("train", read_training), ("test", read_test)):
-        with reading(paths[part]):
-            images, labels = read(paths)
-        if len(labels) != PUBLISHED[part] and os.environ.get("MINIDANN_VERIFY") != "0":
+    for part, read_part in (("train", read_training), ("test", read_test)):
+        images, labels = read_part(paths)
+        if len(labels) != PUBLISHED[part] and verifying():
             raise InputError(
                 f"{paths[part]} holds {len(labels)} photographs, not the {PUBLISHED[part]} that "
                 f"were published; {REMEDY}, or set MINIDANN_VERIFY=0 if these are data of your own "
@@ -209,27 +252,29 @@ def load_gtsrb(data_dir: PathLike | None = None) -> Digits:
 
 def read_training(paths: dict[str, Path]) -> tuple[np.ndarray, np.ndarray]:
     """The images and labels of the training set, class by class."""
-    root, found = opened(paths["train"], "GTSRB/Final_Training/Images/"), []
-    for label in range(len(CLASSES)):
-        folder = f"{label:05d}"
-        for photograph in read_annotations(root / folder / f"GT-{folder}.csv"):
-            if photograph.label != label:
-                raise InputError(
-                    f"GT-{folder}.csv in {paths['train']} says that {photograph.name} is of class "
-                    f"{photograph.label}, but the folder is that of class {label}; {REMEDY}"
-                )
-            found.append(photograph._replace(name=f"{folder}/{photograph.name}"))
-    return read_photographs(root, found)
+    found = []
+    with opened(paths["train"], "GTSRB/Final_Training/Images/") as root:
+        for label in range(len(CLASSES)):
+            folder = f"{label:05d}"
+            for photograph in read_annotations(root, f"{folder}/GT-{folder}.csv"):
+                if photograph.label != label:
+                    raise InputError(
+                        f"GT-{folder}.csv in {paths['train']} says that {photograph.name} is of "
+                        f"class {photograph.label}, but the folder is that of class {label}; "
+                        f"{REMEDY}"
+                    )
+                found.append(photograph._replace(name=f"{folder}/{photograph.name}"))
+        return read_photographs(root, found)
 
 
 def read_test(paths: dict[str, Path]) -> tuple[np.ndarray, np.ndarray]:
     """The images and labels of the test set, which are in two archives."""
     labels = paths["labels"]
-    with reading(labels):
-        packed = labels.suffix == ".zip"
-        file = opened(labels, "GT-final_test.csv") if packed else labels
-        found = read_annotations(file)
-    return read_photographs(opened(paths["test"], "GTSRB/Final_Test/Images/"), found)
+    packed = labels.suffix == ".zip"
+    with opened(labels if packed else labels.parent, "") as root:
+        found = read_annotations(root, "GT-final_test.csv")
+    with opened(paths["test"], "GTSRB/Final_Test/Images/") as root:
+        return read_photographs(root, found)
 
 
 def read_photographs(
@@ -262,10 +307,11 @@ def whole(name: str, image: np.ndarray) -> np.ndarray:
     return image
 
 
-def read_labelling(file: Root) -> tuple[list[str], np.ndarray]:
+def read_labelling(root: Root) -> tuple[list[str], np.ndarray]:
     """The names of drawn signs and their labels, int64 (N,), of ``train_labelling.txt``."""
-    names, labels = [], []
-    for number, line in enumerate(read(file, LARGEST_TEXT).decode("ascii").splitlines(), 1):
+    name, names, labels = "train_labelling.txt", [], []
+    file, text = root.file(name), root.read(name, LARGEST_TEXT).decode("ascii")
+    for number, line in enumerate(text.splitlines(), 1):
         match = SYNSIGN.fullmatch(line.strip())
         if not match or int(match[2]) >= len(CLASSES):
             raise InputError(
@@ -278,9 +324,9 @@ def read_labelling(file: Root) -> tuple[list[str], np.ndarray]:
     return names, np.array(labels, np.int64)
 
 
-def read_annotations(file: Root) -> list[Photograph]:
+def read_annotations(root: Root, table: str) -> list[Photograph]:
     """The lines of one of GTSRB's tables."""
-    lines = read(file, LARGEST_TEXT).decode("ascii").splitlines()
+    file, lines = root.file(table), root.read(table, LARGEST_TEXT).decode("ascii").splitlines()
     if lines[:1] != [HEADER]:
         raise InputError(f"{file} does not begin with {HEADER}; {REMEDY}")
     found = []
@@ -301,7 +347,7 @@ def read_annotations(file: Root) -> list[Photograph]:
     return found
 
 
-def check_count(file: Root, names: Sequence[str]) -> None:
+def check_count(file: Path, names: Sequence[str]) -> None:
     """Refuse a list that is empty, longer than any or that names an image twice."""
     if not 0 < len(names) <= LARGEST_SET or len(set(names)) != len(names):
         raise InputError(
@@ -319,32 +365,28 @@ def read_images(
     images = np.empty((len(names), SIZE, SIZE, 3), np.uint8)
     shown = tqdm(names, desc="signs", unit="image", dynamic_ncols=True, delay=2, disable=None)
     for i, name in enumerate(shown):
-        content = read(root / name, LARGEST_IMAGE)
-        image = decode(content, str(root / name), formats=("PNG", "PPM"))
+        content = root.read(name, LARGEST_IMAGE)
+        image = decode(content, root.file(name), ("PNG", "PPM"), pixels=LARGEST_IMAGE)
         images[i] = prepare(name, image)
     return images
 
 
-def opened(path: Path, inside: str) -> Root:
-    """The folder of that path or, if it is an archive, what is ``inside``."""
-    return path if path.is_dir() else zipfile.Path(path, inside)
-
-
-def read(file: Root, largest: int) -> bytes:
-    """The bytes of a file in a folder or an archive, refused if they are more than ``largest``."""
-    with file.open("rb") as opened_file:
-        content = opened_file.read(largest + 1)
-    if len(content) > largest:
-        raise InputError(f"{file} has more than {largest} bytes; {REMEDY}")
-    return content
-
-
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what damage raises into an InputError that names the file."""
+def opened(path: Path, inside: str) -> Iterator[Root]:
+    """The folder of that path or, if it is an archive, what is ``inside``.
+
+    Raises
+    ------
+    InputError
+        Names the path, if the archive or a file that is read is damaged.
+    """
     try:
-        yield
+        if path.is_dir():
+            yield Root(path)
+            return
+        with open_zip(path) as archive:
+            yield Root(path, inside, archive)
     except InputError:
         raise
-    except ARCHIVE_ERRORS as error:
-        raise InputError(f"{path} cannot be read ({error}); {REMEDY}") from error
+    except DAMAGE as error:
+        raise InputError(f"{path} cannot be read ({in_words(error)}); {REMEDY}") from error

@@ -12,16 +12,13 @@ pixels instead, so these are enlarged to 20 pixels when the two are to be compar
 narrower, and is centred by its outline where MNIST is centred by its centre of mass.
 """
 
-import gzip
 import io
 import warnings
-import zlib
-from pathlib import Path
 
 import numpy as np
 
 from minidann.data.mnist import Digits
-from minidann.data.store import File, PathLike, find, verify
+from minidann.data.store import File, PathLike, find, read, verify
 from minidann.runtime.errors import InputError
 
 SOURCE = "https://hastie.su.domains/ElemStatLearn/datasets/"
@@ -29,7 +26,10 @@ SHA256 = {  # of the parsed labels and thousandths: copies of the text differ in
     "zip.train.gz": "d6119ff3756119ce7a40cce45afded3774e13735d431e04d8dee8de2000fbf6e",
     "zip.test.gz": "ac5019a436b906054e20f5f6c3fbb09edbc73325d20dc9ea0f8f021fe73bb11a",
 }
-FILES = {name: File(f"usps/{name}", (SOURCE + name,), sha256) for name, sha256 in SHA256.items()}
+FILES = {
+    name: File(f"usps/{name}", (SOURCE + name,), sha256, largest=20_000_000)
+    for name, sha256 in SHA256.items()
+}
 LARGEST = 40_000_000  # bytes of text; the larger file holds 15 million
 INNER = 20  # pixels that a digit fills of MNIST's 28
 REMEDY = f"download it again from {SOURCE}"
@@ -66,34 +66,11 @@ def load_usps(data_dir: PathLike | None = None, *, size: int = 28) -> Digits:
     arrays = []
     for file in FILES.values():
         path = find(file, data_dir)
-        labels, thousandths = parse(read_text(path), path)
+        labels, thousandths = parse(read(path, LARGEST, REMEDY), path)
         verify(file, path, labels, thousandths)
         images = grey(thousandths)
         arrays += [enlarge(images) if size == 28 else images, labels]
     return Digits(*arrays)
-
-
-def read_text(path: Path) -> bytes:
-    """The text of a file.
-
-    Never more than ``LARGEST`` bytes are decompressed, however many a small file claims to hold.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or is longer.
-    """
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rb") as file:
-            text = file.read(LARGEST + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read ({error}); {REMEDY}") from error
-    if len(text) > LARGEST:
-        raise InputError(
-            f"{path} holds more than {LARGEST} bytes of text, which no file of USPS does; {REMEDY}"
-        )
-    return text
 
 
 def parse(text: bytes, path: PathLike) -> tuple[np.ndarray, np.ndarray]:

@@ -20,9 +20,12 @@ import numpy as np
 
 from minidann.callbacks import Callback, Training, check_finite
 from minidann.runtime.arrays import to_host
-from minidann.runtime.errors import InputError
-from minidann.runtime.npz import load_arrays, save_arrays
-from minidann.runtime.state import as_text, check_state, from_text
+from minidann.runtime.errors import InputError, in_words
+from minidann.runtime.files import sweep
+from minidann.runtime.npz import LARGEST, load_arrays, save_arrays
+from minidann.runtime.state import State, as_text, check_state, from_text
+
+ROOM = 1 << 26  # bytes of a file beside the arrays of the training: the rows of its history
 
 
 class Checkpoint(Callback):
@@ -66,6 +69,7 @@ class Checkpoint(Callback):
         return self._before + time.monotonic() - self._started
 
     def begin(self, training: Training) -> None:
+        sweep(self.path.parent)
         if self.resume and self.path.exists():
             self.restore(training)
 
@@ -76,7 +80,7 @@ class Checkpoint(Callback):
     def save(self, training: Training) -> None:
         """Write the file now. A training that has diverged is not saved: a TrainingError."""
         check_finite(training, *(float(to_host(loss)) for loss in training.losses))
-        save_arrays(self.path, training.state_dict() | self._notes())
+        save_arrays(self.path, training.state_dict() | _notes(self.run, self.seconds()))
         self._saved = time.monotonic()
 
     def restore(self, training: Training) -> None:
@@ -87,32 +91,51 @@ class Checkpoint(Callback):
         InputError
             If the file is damaged or of another run; then nothing has been changed.
         """
+        largest = ROOM + 2 * sum(array.nbytes for array in training.state_dict().values())
+        state, seconds = read_checkpoint(self.path, self.run, largest)
         try:
-            state = load_arrays(self.path)
-            notes = {name: state.pop(name) for name in self._notes() if name in state}
-            check_state(notes, self._notes())
-            run, seconds = from_text(notes["run"]), float(notes["seconds"])
-            if not (isinstance(run, dict) and 0 <= seconds < math.inf):
-                raise ValueError("its description of the run is damaged")
-            different = _differences(run, self.run)
-            if not different:
-                training.load_state_dict(state)
-        except (ValueError, OSError) as error:
-            reason = (isinstance(error, OSError) and error.strerror) or error
-            raise InputError(
-                f"{self.path} cannot be read as a checkpoint of this run ({reason}); delete it, or "
-                "leave out --resume to start anew"
-            ) from error
-        if different:
-            raise InputError(
-                f"{self.path} is the checkpoint of another run ({different}); give the same "
-                "options, or leave out --resume to start anew"
-            )
+            training.load_state_dict(state)
+        except ValueError as error:
+            raise _unreadable(self.path, error) from error
         self._before = seconds
 
-    def _notes(self):
-        """What the file says beside the state of the training."""
-        return {"run": as_text(self.run), "seconds": np.array(self.seconds())}
+
+def read_checkpoint(path: Path, run: dict[str, Any], largest: int = LARGEST) -> tuple[State, float]:
+    """The state of a training in a file of :class:`Checkpoint`, and the seconds it has taken.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, has more than ``largest`` bytes or is of another run.
+    """
+    try:
+        state = load_arrays(path, largest)
+        expected = _notes(run, 0.0)
+        notes = {name: state.pop(name) for name in expected if name in state}
+        check_state(notes, expected)
+        found, seconds = from_text(notes["run"]), float(notes["seconds"])
+        if not (isinstance(found, dict) and 0 <= seconds < math.inf):
+            raise ValueError("its description of the run is damaged")
+    except (ValueError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if different := _differences(found, run):
+        raise InputError(
+            f"{path} is the checkpoint of another run ({different}); give the same "
+            "options, or leave out --resume to start anew"
+        )
+    return state, seconds
+
+
+def _unreadable(path, error):
+    return InputError(
+        f"{path} cannot be read as a checkpoint of this run ({in_words(error)}); delete it, or "
+        "leave out --resume to start anew"
+    )
+
+
+def _notes(run, seconds):
+    """What a file says beside the state of the training."""
+    return {"run": as_text(run), "seconds": np.array(seconds)}
 
 
 def _differences(there, here):

@@ -66,6 +66,10 @@ class Settings:
         name = self.models.get(task)
         return self.out / name if name else None
 
+    def resumed(self, task: Any) -> tuple[Path, dict[str, Any]] | None:
+        """The checkpoint that a task goes on from, and the run that it must be of, or None."""
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings(Settings):
@@ -113,6 +117,26 @@ class ImageSettings(Settings):
         return replace(
             super().absolute(), data_dir=str(Path(folder).absolute()) if folder else None
         )
+
+    def checkpoint_file(self, task: Any) -> Path:
+        """Where the training of a task is saved."""
+        return self.out / "checkpoints" / f"{task.name}.npz"
+
+    def identity(self, task: Any) -> dict[str, Any]:
+        """What tells the training of a task from any other: a checkpoint of another is refused."""
+        name = task.variant or self.recipe
+        recipe = self.adjust(RECIPES[name])
+        return task.record() | {
+            "steps": recipe.steps,
+            "recipe": name,
+            "limit": self.limit,
+            "lam": self.lam,
+            "batch_size": recipe.batch_size,
+        }
+
+    def resumed(self, task: Any) -> tuple[Path, dict[str, Any]] | None:
+        path = self.checkpoint_file(task)
+        return (path, self.identity(task)) if self.resume and path.exists() else None
 
     def adjust(self, recipe: Recipe) -> Recipe:
         """The recipe with what is asked for in place of its own."""

@@ -40,8 +40,10 @@ from minidann.experiments.points import BlobsTask
 from minidann.experiments.recipes import RECIPES
 from minidann.experiments.runs import Outcome, Task, Titled
 from minidann.runtime.device import transfer_to
-from minidann.runtime.errors import InputError
+from minidann.runtime.errors import InputError, in_words
+from minidann.runtime.files import read_bytes
 
+LARGEST = 1 << 24  # bytes of a results.json
 LEAST_SD, UNKNOWN_SD = 0.003, 0.02
 ENOUGH = 3  # seeds of a kind, for a standard deviation
 # regimes of Blobs that end in the same place however sums are rounded; "DANN" is annealed
@@ -110,15 +112,15 @@ def load_record(path: Path) -> dict[str, Any]:
         If the file cannot be read, or is not one.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_bytes(path, LARGEST))
         if not record["program"].startswith("python -m "):
             raise ValueError(f"its program is {record['program']}")
         if not all(isinstance(record[part], dict) for part in ("options", "environment")):
             raise ValueError("its options and its environment are no tables")
         if not all(isinstance(run["seed"], int) for run in record["runs"]):
             raise ValueError("a seed is not an integer")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else in_words(error)
         raise InputError(
             f"{path} cannot be read as a results.json ({reason}); give files that a program wrote"
         ) from error

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from minidann.experiments.checkpoints import read_checkpoint
 from minidann.experiments.config import Execution, Settings, one_of
 from minidann.experiments.records import environment, save_history, save_results
 from minidann.experiments.runners import call, run_tasks
@@ -142,6 +143,8 @@ def begin(settings: Settings, execution: Execution) -> None:
 def conduct(experiment: Experiment) -> dict[Any, Outcome]:
     """Execute all tasks; write ``results.json`` and ``history.csv`` whenever one has ended.
 
+    Before the first one begins, the checkpoints of all that go on from one are read.
+
     Returns
     -------
     dict of task to Outcome
@@ -149,10 +152,15 @@ def conduct(experiment: Experiment) -> dict[Any, Outcome]:
 
     Raises
     ------
+    InputError
+        If a checkpoint is damaged or of another run.
     Stopped
         After Ctrl-C; the user has been told what is kept.
     """
     settings, execution = experiment.settings, experiment.execution
+    for task in experiment.tasks:
+        if resumed := settings.resumed(task):
+            read_checkpoint(*resumed)
     where = settings.absolute() if execution.cluster else settings
     outcomes: dict[Any, Outcome] = {}
     try:

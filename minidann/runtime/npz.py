@@ -6,15 +6,17 @@ is noticed. Nothing in the file is compressed: what it claims to hold cannot be 
 """
 
 import hashlib
+import io
 import math
+import os
 import zipfile
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minidann.runtime.archives import open_zip, read_zipped
 from minidann.runtime.files import replacing
 from minidann.runtime.state import State
 
@@ -45,8 +47,8 @@ def save_arrays(path: str | PathLike, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez(file, **sealed)
 
 
-def load_arrays(path: str | PathLike) -> State:
-    """Read a file of :func:`save_arrays`.
+def load_arrays(path: str | PathLike, largest: int = LARGEST) -> State:
+    """Read a file of :func:`save_arrays` that has at most ``largest`` bytes.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def load_arrays(path: str | PathLike) -> State:
     OSError
         If it cannot be opened.
     """
-    arrays = read_npz(path)
+    arrays = read_npz(path, largest)
     seal = arrays.pop(FINGERPRINT, None)
     if seal is None:
         raise ValueError(f"it has no {FINGERPRINT} of its contents")
@@ -65,12 +67,14 @@ def load_arrays(path: str | PathLike) -> State:
     return arrays
 
 
-def read_npz(path: str | PathLike, unpacked: int | None = None) -> State:
+def read_npz(path: str | PathLike, largest: int = LARGEST, unpacked: int | None = None) -> State:
     """The arrays of numbers and text in any .npz, read-only; nothing is unpickled.
 
     Parameters
     ----------
     path : path
+    largest : int
+        Bytes that the file may have.
     unpacked : int, optional
         Bytes that the arrays may have together, decompressed. Without it nothing may be compressed.
 
@@ -81,12 +85,11 @@ def read_npz(path: str | PathLike, unpacked: int | None = None) -> State:
     OSError
         If it cannot be opened.
     """
-    path = Path(path)
-    size = path.stat().st_size
-    if size > LARGEST:
-        raise ValueError(f"it has {size} bytes, more than {LARGEST}")
+    size = os.stat(path).st_size
+    if size > largest:
+        raise ValueError(f"it has {size} bytes, more than {largest}")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             members = archive.infolist()
             total = sum(one.file_size for one in members)
             if unpacked is not None and total > unpacked:
@@ -113,14 +116,14 @@ def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
 def _read(archive, member):
     """One array of the archive, read-only; its header is believed only as far as the bytes go."""
     damaged = ValueError(f"{member.filename} is damaged")
-    with archive.open(member) as file:
-        try:
-            shape, fortran, dtype = HEADERS[np.lib.format.read_magic(file)](file)
-        except (KeyError, ValueError) as error:  # NumPy would advise to trust the file
-            raise damaged from error
-        if dtype.kind not in KINDS or not dtype.itemsize:
-            raise ValueError(f"{member.filename} is an array of {dtype}, neither number nor text")
-        content = file.read()
-    if min(shape, default=0) < 0 or len(content) != math.prod(shape) * dtype.itemsize:
+    content = read_zipped(archive, member, member.file_size)
+    file = io.BytesIO(content)
+    try:
+        shape, fortran, dtype = HEADERS[np.lib.format.read_magic(file)](file)
+    except (KeyError, ValueError) as error:  # NumPy would advise to trust the file
+        raise damaged from error
+    if dtype.kind not in KINDS or not dtype.itemsize:
+        raise ValueError(f"{member.filename} is an array of {dtype}, neither number nor text")
+    if min(shape, default=0) < 0 or len(content) - file.tell() != math.prod(shape) * dtype.itemsize:
         raise damaged
-    return np.ndarray(shape, dtype, content, order="F" if fortran else "C")
+    return np.ndarray(shape, dtype, content, file.tell(), order="F" if fortran else "C")

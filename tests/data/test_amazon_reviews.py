@@ -121,7 +121,7 @@ def test_a_damaged_file_is_named(folder, damage):
 
 def test_a_file_larger_than_any_is_not_read_on(folder, monkeypatch):
     monkeypatch.setattr(amazon_reviews, "LARGEST", 100)
-    with pytest.raises(InputError, match=r"books_train\.svmlight has more than 100 bytes"):
+    with pytest.raises(InputError, match=r"books_train\.svmlight holds more than 100 bytes"):
         load_amazon("books", folder)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from minidann.data import __main__ as program
-from minidann.data import fetch, mnist, sheets
+from minidann.data import connections, fetch, mnist, sheets
 from minidann.data.registry import DATASETS
 from minidann.data.store import File, digest
 from minidann.runtime.errors import InputError
@@ -153,6 +153,7 @@ def small(site, monkeypatch, no_data):
             f"mnist/{name}",
             tuple(f"{site.address}/{mirror}/{name}" for mirror in "ab"),
             digest(gzip.decompress(body)),
+            largest=1_000_000,
         )
         site.answers |= {f"/{mirror}/{name}": partial(whole, body=body) for mirror in "ab"}
     monkeypatch.setattr(mnist, "FILES", files)
@@ -251,7 +252,8 @@ BAD_MIRRORS = {
     "to a file": (partial(status, code=302, Location="file:///etc/hostname"), "302"),
     "round and round": (partial(status, code=302, Location=f"/a/{IMAGES}"), "infinite loop"),
     "silent": (silent, "no answer for 0.2 seconds"),
-    "endless": (endless, "more than the"),
+    "endless": (endless, "it sent more than 1,000,000 bytes"),
+    "another status": (partial(status, code=203), "the status 203"),
 }
 
 
@@ -269,8 +271,6 @@ def bad_mirror(request, small, site, monkeypatch):
 
     if request.param == "silent":
         monkeypatch.setattr(fetch, "TIMEOUT", 0.2)
-    if request.param == "endless":
-        monkeypatch.setattr(fetch, "LARGEST", 1 << 20)
     site.answers[f"/a/{IMAGES}"] = answer
     return words
 
@@ -442,6 +442,105 @@ def test_other_bytes_than_those_asked_for_are_not_appended(small, site, tmp_path
     assert site.asked(f"/a/{IMAGES}") and site.asked(f"/b/{IMAGES}")
 
 
+def wrong_rest(handler, body):
+    """Its ranges are wrong; without one it gives the whole file."""
+    (other_bytes if "Range" in handler.headers else without_ranges)(handler, body)
+
+
+def test_a_server_whose_ranges_are_wrong_is_asked_for_the_whole_file(small, site, tmp_path):
+    broken_off(small, site, tmp_path)
+    site.answers[f"/a/{IMAGES}"] = partial(wrong_rest, body=small.bodies[IMAGES])
+    get(small, tmp_path)
+    assert_whole(small, tmp_path)
+    assert ["Range" in asked for asked in site.asked(f"/a/{IMAGES}")] == [True, False]
+    assert not site.asked(f"/b/{IMAGES}")
+
+
+def test_a_part_that_nobody_asked_for_is_not_the_file(small, site, tmp_path):
+    site.answers[f"/a/{IMAGES}"] = partial(other_bytes, body=small.bodies[IMAGES])
+    del site.answers[f"/b/{IMAGES}"]
+    with pytest.raises(InputError, match="the status 206, not with the whole file"):
+        get(small, tmp_path)
+
+
+def test_addresses_of_https_are_asked_first(tmp_path, monkeypatch):
+    asked = []
+
+    def download(address, *_):
+        asked.append(address)
+        raise fetch.Failed("never")
+
+    monkeypatch.setattr(fetch, "download", download)
+    addresses = ("http://a/x", "https://b/x", "http://c/x", "https://d/x")
+    with pytest.raises(InputError, match="never"):
+        fetch.fetch(File("set/x", addresses), tmp_path, progress=False)
+    assert asked == ["https://b/x", "https://d/x", "http://a/x", "http://c/x"]
+
+
+def test_every_file_that_has_an_address_has_a_secure_one_and_a_size():
+    files = {file for dataset in DATASETS.values() for file in dataset.files if file.addresses}
+    assert files
+    for file in files:
+        assert any(address.startswith("https:") for address in file.addresses), file.name
+        assert file.largest < 1 << 31, file.name
+
+
+# servers that have no end ---------------------------------------------------------------------
+
+
+def drip(handler, begin=b"", piece=b"x"):
+    """Never still for long enough to be called silent."""
+    handler.wfile.write(begin)
+    while True:
+        handler.wfile.write(piece)
+        handler.wfile.flush()
+        time.sleep(0.02)
+
+
+ENDLESS = {
+    "bytes": partial(drip, begin=b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n"),
+    "a status line": partial(drip, begin=b"HTTP/1.1 200 "),
+    "headers": partial(drip, begin=b"HTTP/1.1 200 OK\r\nX: "),
+    "the length of a chunk": partial(
+        drip, begin=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", piece=b"0"
+    ),
+    "trailers": partial(
+        drip,
+        begin=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        piece=b"a: b\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_a_server_that_only_drips_is_given_up(small, site, tmp_path, monkeypatch, what):
+    monkeypatch.setattr(connections, "GRACE", 0.3)
+    site.answers[f"/a/{IMAGES}"] = ENDLESS[what]
+    get(small, tmp_path)
+    assert_whole(small, tmp_path)
+    del site.answers[f"/b/{IMAGES}"]
+    with pytest.raises(InputError, match=r"it sent only \d+ bytes in \d seconds"):
+        get(small, tmp_path / "other")
+
+
+def test_a_server_that_is_slow_but_steady_is_waited_for(small, site, tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "GRACE", 0.2)
+    monkeypatch.setattr(connections, "SLOWEST", 1000)
+    body = small.bodies[T10K_LABELS] = small.bodies[T10K_LABELS] + gzip.compress(b"") * 30
+
+    def slow(handler):
+        handler.start(200, Content_Length=len(body))
+        for k in range(0, len(body), 60):
+            handler.wfile.write(body[k : k + 60])
+            handler.wfile.flush()
+            time.sleep(0.03)
+
+    site.answers[f"/a/{T10K_LABELS}"] = slow
+    get(small, tmp_path)
+    assert_whole(small, tmp_path)
+    assert not site.asked(f"/b/{T10K_LABELS}")
+
+
 def flipped(body):
     content = bytearray(gzip.decompress(body))
     content[1000] ^= 1
@@ -453,9 +552,9 @@ DAMAGES = {
     "cut before it was uploaded": (lambda body: body[:CUT], "cannot be read"),
     "another format": (
         lambda body: gzip.compress(b"a picture of another kind"),
-        "is not an idx file",
+        "does not hold what was published",
     ),
-    "nothing": (lambda body: b"", "not an idx file"),
+    "nothing": (lambda body: b"", "cut short"),
 }
 
 

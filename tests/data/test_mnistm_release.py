@@ -127,7 +127,7 @@ def test_a_damaged_label_file_is_named(release, content):
 
 def test_a_label_file_larger_than_any_is_not_read_on(release, monkeypatch):
     monkeypatch.setattr(mnistm_release, "LARGEST_LABELS", 1000)
-    with pytest.raises(InputError, match=r"mnist_m_train_labels\.txt has more than 1000 bytes"):
+    with pytest.raises(InputError, match=r"mnist_m_train_labels\.txt holds more than 1000 bytes"):
         load_mnistm_release(release)
 
 

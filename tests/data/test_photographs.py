@@ -94,7 +94,7 @@ def test_other_photographs_than_the_published_are_refused_however_archived(
     load_backgrounds(tmp_path)
     archive(path, [*three[1:], (f"{photographs.TRAIN_FOLDER}30.jpg", photograph(90))])
     with pytest.raises(
-        InputError, match=r"BSR_bsds500\.tgz .*published.*http://.*MINIDANN_VERIFY=0"
+        InputError, match=r"BSR_bsds500\.tgz .*published.*https://.*MINIDANN_VERIFY=0"
     ):
         load_backgrounds(tmp_path)
 
@@ -177,7 +177,7 @@ def test_a_folder_in_place_of_the_archive_is_named(no_data, tmp_path):
 
 
 def test_a_missing_archive_says_where_to_get_it_and_what_needs_none(no_data, tmp_path):
-    with pytest.raises(InputError, match=r"BSR_bsds500\.tgz.*http://.*--data digits"):
+    with pytest.raises(InputError, match=r"BSR_bsds500\.tgz.*https://.*--data digits"):
         load_backgrounds(tmp_path)
 
 

@@ -122,7 +122,7 @@ def test_nothing_is_unpickled(put):
 
 def test_a_file_that_claims_more_than_any_is_not_read(put, monkeypatch):
     monkeypatch.setattr(small_signs, "LARGEST", 1000)
-    with pytest.raises(InputError, match=r"claims to hold \d+ bytes, more than 1000"):
+    with pytest.raises(InputError, match=r"has \d+ bytes, more than 1000"):
         load_gtsrb_small(put("gtsrb_2000_roi40x40"))
 
 

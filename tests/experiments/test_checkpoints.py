@@ -27,12 +27,15 @@ from minidann.data import Batches, make_blobs_pair
 from minidann.experiments import checkpoints as checkpoint
 from minidann.experiments import images, pair_program
 from minidann.experiments.checkpoints import Checkpoint
+from minidann.experiments.config import ImageSettings
+from minidann.experiments.runs import Experiment, conduct
 from minidann.nn import BatchNorm, Dense, Dropout, ReLU, Sequential
 from minidann.nn.optimizers import SGD, Adam, WeightAverage
 from minidann.runtime.arrays import to_host
 from minidann.runtime.device import driver_version
 from minidann.runtime.errors import InputError, TrainingError
-from minidann.runtime.npz import FINGERPRINT, fingerprint
+from minidann.runtime.files import HOST
+from minidann.runtime.npz import FINGERPRINT, fingerprint, save_arrays
 from minidann.train import fit
 
 RUN = {"method": "dann", "seed": 3, "steps": 24, "lam": None}
@@ -727,6 +730,75 @@ def test_nothing_is_ever_unpickled(file, tmp_path, where):
         run.fit(resumed(file))
     assert not trace.exists()
     assert_not_begun(run)
+
+
+# --- before training
+
+
+def test_what_a_killed_save_has_left_is_swept_when_training_begins_again(file):
+    expected = new_run(to_host).fit()
+    interrupted(file, new_run(to_host), STEPS)  # nothing is left to do, so nothing to save
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = file.with_name(f".run.{HOST}-{dead.pid}-0123abcd.npz")
+    left.touch()
+    assert_same(new_run(to_host).fit(resumed(file)), expected)
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_refused(file):
+    file.parent.mkdir()
+    os.mkfifo(file)
+    with pytest.raises(InputError, match=r"run\.npz .*it is not a regular file.* start anew"):
+        new_run(to_host).fit(resumed(file))
+
+
+def test_a_file_larger_than_the_training_is_not_read(file, monkeypatch):
+    monkeypatch.setattr(checkpoint, "ROOM", -20_000)
+    interrupted(file, new_run(to_host), 10)
+    with pytest.raises(InputError, match=r"it has \d+ bytes, more than"):
+        new_run(to_host).fit(resumed(file))
+
+
+class Stub(NamedTuple):
+    """A task as far as settings look at it."""
+
+    name: str
+    variant: str | None = None
+
+    def record(self):
+        return {"seed": self.name}
+
+
+SWEEP = tuple(map(Stub, "abc"))
+
+
+def sweep_of(tmp_path, **options):
+    """An experiment of three tasks, none of which may begin."""
+    settings = ImageSettings(
+        **{"out": tmp_path, "recipe": "light", "steps": 9, "resume": True} | options
+    )
+    return Experiment("digits", lambda *_: pytest.fail("it was begun"), SWEEP, settings)
+
+
+@pytest.mark.parametrize("wrong", ["damaged", "of another run", "a pipe"])
+def test_all_checkpoints_of_a_sweep_are_read_before_the_first_task_begins(tmp_path, wrong):
+    experiment = sweep_of(tmp_path)
+    for task in SWEEP[1:]:
+        path = experiment.settings.checkpoint_file(task)
+        save_arrays(path, checkpoint._notes(experiment.settings.identity(task), 1.0))
+        assert checkpoint.read_checkpoint(path, experiment.settings.identity(task)) == ({}, 1.0)
+    if wrong == "damaged":
+        path.write_bytes(path.read_bytes()[:-30])
+    elif wrong == "of another run":
+        experiment = sweep_of(tmp_path, steps=10)
+    else:
+        path.unlink()
+        os.mkfifo(path)
+    with pytest.raises(
+        InputError, match=r"\.npz (cannot be read|is the checkpoint of another run)"
+    ):
+        conduct(experiment)
 
 
 # --- saving that fails
