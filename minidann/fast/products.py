@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.checks import ROWS, check_gradient, check_input
 from minidann.runtime.threads import PIECES, all_cores, parallel_map, slices
 
 MEDIUM = 1 << 13  # multiplications: of fewer BLAS makes one piece, and does not wake its threads
@@ -38,14 +39,21 @@ class Dense:
     """The twin of :class:`minidann.nn.Dense`."""
 
     def forward(self: Any, x: Array, train: bool = False) -> Array:
+        W = self.params["W"]
+        if type(x) is not np.ndarray or x.ndim != 2 or x.shape[1] != len(W):
+            check_input(self, x, ROWS, len(W))
         self._x = x
-        return matmul(x, self.params["W"]) + self.params["b"]  # (N, D) @ (D, M)
+        y = matmul(x, W) + self.params["b"]  # (N, D) @ (D, M)
+        self._y_shape = y.shape
+        return y
 
     def backward(self: Any, dy: Array) -> Array:
         self.parameter_gradients(dy)
         return times_transposed(dy, self.params["W"])  # (N, M) @ (M, D)
 
     def parameter_gradients(self: Any, dy: Array) -> None:
+        if dy.shape != self._y_shape:
+            check_gradient(self, dy)
         self.grads["W"] = matmul(self._x.T, dy)  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)
 
