@@ -29,7 +29,12 @@ from typing import Any, NamedTuple
 from minidann.nn import GradientReversal, Sequential
 from minidann.nn.architecture import table
 from minidann.nn.batchnorm import adapt_batch_norm
-from minidann.nn.losses import binary_cross_entropy, softmax, softmax_cross_entropy
+from minidann.nn.losses import (
+    binary_cross_entropy,
+    softmax,
+    softmax_cross_entropy,
+    unchecked_cross_entropy,
+)
 from minidann.nn.model_file import OPTIONS, read_model, write_model
 from minidann.nn.wiring import check_boundary, check_domain_units, check_wiring
 from minidann.runtime.arguments import arguments, call_arguments
@@ -248,7 +253,8 @@ class DANN:
         n = len(x_source)
         L_y, df_label = self._label_loss(f[:n], y_source)  # (N, F)
         L_d, df = self._domain_loss(f, n, lam)  # (N + M, F), which is -lam dL_d/df
-        df[:n] += df_label  # f feeds both heads: the gradients add
+        df_source = df[:n]  # a view
+        df_source += df_label  # f feeds both heads: the gradients add
         self.features.parameter_gradients(df)
         return Losses(L_y, L_d)
 
@@ -277,15 +283,16 @@ class DANN:
     def _joint_features(self, x_source, x_target):
         check_array(x_source, "x_source")
         check_array(x_target, "x_target")
-        if x_source.shape[1:] != x_target.shape[1:]:
-            raise ValueError(
-                f"a source example is of shape {x_source.shape[1:]}, a target example of shape "
-                f"{x_target.shape[1:]}; they must be alike"
-            )
         if len(x_source) != len(x_target):
             for name in self._of_both_domains:
                 check_boundary(getattr(self, name), len(x_source), len(x_target))
-        x = array_module(x_source).concatenate([x_source, x_target])
+        try:
+            x = array_module(x_source).concatenate([x_source, x_target])
+        except ValueError as error:
+            raise ValueError(
+                f"a source example is of shape {x_source.shape[1:]}, a target example of shape "
+                f"{x_target.shape[1:]}; they must be alike"
+            ) from error
         return self.features.forward(x, train=True)
 
     def _label_loss(self, f, y):
@@ -303,7 +310,7 @@ class DANN:
         units = logits.shape[-1]
         if units > 2:
             check_domain_units(units)
-        cross_entropy = binary_cross_entropy if units == 1 else softmax_cross_entropy
+        cross_entropy = binary_cross_entropy if units == 1 else unchecked_cross_entropy
         loss, dlogits = cross_entropy(logits, d, self.reduction)
         if self.domain_weight != 1:
             loss, dlogits = self.domain_weight * loss, self.domain_weight * dlogits

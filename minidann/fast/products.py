@@ -40,21 +40,23 @@ class Dense:
 
     def forward(self: Any, x: Array, train: bool = False) -> Array:
         W = self.params["W"]
-        if type(x) is not np.ndarray or x.ndim != 2 or x.shape[1] != len(W):
-            check_input(self, x, ROWS, len(W))
-        self._x = x
-        y = matmul(x, W) + self.params["b"]  # (N, D) @ (D, M)
-        self._y_shape = y.shape
-        return y
+        d, m = W.shape
+        if type(x) is not np.ndarray or x.ndim != 2 or x.shape[1] != d:
+            check_input(self, x, ROWS, d)
+        self._x, self._y_shape = x, (len(x), m)
+        self._small = x.size * m < MEDIUM  # in all three products
+        return (x @ W if self._small else matmul(x, W)) + self.params["b"]  # (N, D) @ (D, M)
 
     def backward(self: Any, dy: Array) -> Array:
         self.parameter_gradients(dy)
-        return times_transposed(dy, self.params["W"])  # (N, M) @ (M, D)
+        W = self.params["W"]
+        return dy @ W.T if self._small else times_transposed(dy, W)  # (N, M) @ (M, D)
 
     def parameter_gradients(self: Any, dy: Array) -> None:
         if dy.shape != self._y_shape:
             check_gradient(self, dy)
-        self.grads["W"] = matmul(self._x.T, dy)  # (D, N) @ (N, M)
+        x = self._x.T
+        self.grads["W"] = x @ dy if self._small else matmul(x, dy)  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)
 
 

@@ -175,11 +175,10 @@ class Sequential(Layer):
         return dy
 
     def parameter_gradients(self, dy: Array) -> None:
-        for first, layer in enumerate(self.layers):
-            if layer.params:
-                break  # below it nothing is trained: no gradient need go further
-        else:
+        trained = [i for i, layer in enumerate(self.layers) if layer.params]
+        if not trained:
             return
+        first = trained[0]  # below it nothing is trained: no gradient need go further
         for layer in reversed(self.layers[first + 1 :]):
             dy = layer.backward(dy)
         self.layers[first].parameter_gradients(dy)

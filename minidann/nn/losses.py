@@ -71,13 +71,21 @@ def softmax_cross_entropy(
         For K = 1, where the softmax is the constant 1, and for labels or weights that
         are not as above.
     """
-    _check_logits(logits)
+    if type(logits) is not np.ndarray or logits.ndim != 2 or logits.shape[1] < 2:
+        _check_logits(logits)
     check_labels(labels, *logits.shape)
     if weights is not None and weights.shape != (len(logits),):
         raise ValueError(
             f"the weights are of shape {weights.shape}; give ({len(logits)},), one for "
             "each example"
         )
+    return unchecked_cross_entropy(logits, labels, reduction, weights)
+
+
+def unchecked_cross_entropy(
+    logits: Array, labels: Array, reduction: str, weights: Array | None = None
+) -> tuple[Array, Array]:
+    """The formula; DANN itself has made the labels of the domains, and need not ask."""
     xp = array_module(logits)
     rows = xp.arange(len(logits))
     # p stays the same; the largest logit is now 0
@@ -150,8 +158,7 @@ def class_balance(logits: Array) -> tuple[Array, Array]:
 
 def _check_logits(logits: Array) -> None:
     """Refuse what is not (N, K) with K >= 2."""
-    if type(logits) is not np.ndarray:
-        check_array(logits, "logits")
+    check_array(logits, "logits")
     if logits.ndim != 2:
         raise ValueError(f"logits are of shape {logits.shape}; they must be (N, K)")
     if logits.shape[1] < 2:
