@@ -29,10 +29,16 @@ from typing import Any, NamedTuple
 from minidann.nn import GradientReversal, Sequential
 from minidann.nn.architecture import table
 from minidann.nn.batchnorm import adapt_batch_norm
-from minidann.nn.losses import binary_cross_entropy, softmax, softmax_cross_entropy
+from minidann.nn.losses import (
+    binary_cross_entropy,
+    softmax,
+    softmax_cross_entropy,
+    unchecked_cross_entropy,
+)
 from minidann.nn.model_file import OPTIONS, read_model, write_model
+from minidann.nn.wiring import check_boundary, check_domain_units, check_wiring
 from minidann.runtime.arguments import arguments, call_arguments
-from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.arrays import Array, array_module, check_array
 from minidann.runtime.errors import InputError
 from minidann.runtime.state import State, check_state, part, with_prefix
 from minidann.runtime.threads import on_all_cores
@@ -68,7 +74,16 @@ class DANN:
         How network input is made of stored examples; see :meth:`save`.
     class_names : list of str or None
         What the classes are called.
+
+    Raises
+    ------
+    ValueError
+        If the networks make no DANN: a layer stands twice, a head does not end in logits, the
+        domain head has more than two units, or a GradientReversal is in it already.
     """
+
+    # the networks that see a batch of both domains
+    _of_both_domains: tuple[str, ...] = ("features", "domain_head")
 
     def __init__(
         self,
@@ -78,12 +93,23 @@ class DANN:
         reduction: str = "mean",
         domain_weight: float = 1.0,
     ) -> None:
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f'reduction is {reduction!r}; it must be "mean" or "sum"')
+        check_wiring(dict(zip(NETWORKS, (features, label_head, domain_head))))
         self.features, self.label_head, self.domain_head = features, label_head, domain_head
         self.reduction, self.domain_weight = reduction, float(domain_weight)
         self.preparation: dict[str, Any] | None = None
         self.class_names: list[str] | None = None
         self._reversal = GradientReversal()
         self._reversed_domain_head = Sequential([self._reversal, domain_head])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in NETWORKS and name in vars(self):
+            raise ValueError(
+                f"{name} cannot be exchanged, for an optimizer may hold its layers; make a new "
+                "DANN of the networks that you want, and a new optimizer of these"
+            )
+        super().__setattr__(name, value)
 
     @property
     def networks(self) -> tuple[Sequential, Sequential, Sequential]:
@@ -188,7 +214,10 @@ class DANN:
         """
         networks, options = read_model(path, NETWORKS)
         preparation, class_names = options.pop("preparation"), options.pop("class_names")
-        dann = DANN(**networks, **options)
+        try:
+            dann = DANN(**networks, **options)
+        except ValueError as error:
+            raise InputError(f"{path} is not a saved DANN that can be used ({error})") from error
         dann.preparation, dann.class_names = preparation, class_names
         return dann
 
@@ -217,13 +246,15 @@ class DANN:
         Raises
         ------
         ValueError
-            If lam is not finite or the labels are not as many as the source examples.
+            If lam is not finite, the labels are not N integers of classes, or the examples do not
+            fit each other or the networks. Where a BatchNorm has ``domains=2``, N must be M.
         """
-        n = len(x_source)
         f = self._joint_features(x_source, x_target)
+        n = len(x_source)
         L_y, df_label = self._label_loss(f[:n], y_source)  # (N, F)
         L_d, df = self._domain_loss(f, n, lam)  # (N + M, F), which is -lam dL_d/df
-        df[:n] += df_label  # f feeds both heads: the gradients add
+        df_source = df[:n]  # a view
+        df_source += df_label  # f feeds both heads: the gradients add
         self.features.parameter_gradients(df)
         return Losses(L_y, L_d)
 
@@ -233,6 +264,7 @@ class DANN:
 
         This is training without adaptation.
         """
+        check_array(x, "x")
         L_y, df = self._label_loss(self.features.forward(x, train=True), y)
         self.features.parameter_gradients(df)
         return Losses(label=L_y)
@@ -249,7 +281,18 @@ class DANN:
         return Losses(domain=L_d)
 
     def _joint_features(self, x_source, x_target):
-        x = array_module(x_source).concatenate([x_source, x_target])
+        check_array(x_source, "x_source")
+        check_array(x_target, "x_target")
+        if len(x_source) != len(x_target):
+            for name in self._of_both_domains:
+                check_boundary(getattr(self, name), len(x_source), len(x_target))
+        try:
+            x = array_module(x_source).concatenate([x_source, x_target])
+        except ValueError as error:
+            raise ValueError(
+                f"a source example is of shape {x_source.shape[1:]}, a target example of shape "
+                f"{x_target.shape[1:]}; they must be alike"
+            ) from error
         return self.features.forward(x, train=True)
 
     def _label_loss(self, f, y):
@@ -264,10 +307,14 @@ class DANN:
         d = array_module(f).zeros(len(f), dtype=int)
         d[n_source:] = 1
         logits = self._reversed_domain_head.forward(f, train=True)
-        cross_entropy = binary_cross_entropy if logits.shape[1] == 1 else softmax_cross_entropy
+        units = logits.shape[-1]
+        if units > 2:
+            check_domain_units(units)
+        cross_entropy = binary_cross_entropy if units == 1 else unchecked_cross_entropy
         loss, dlogits = cross_entropy(logits, d, self.reduction)
-        df = self._reversed_domain_head.backward(self.domain_weight * dlogits)
-        return self.domain_weight * loss, df
+        if self.domain_weight != 1:
+            loss, dlogits = self.domain_weight * loss, self.domain_weight * dlogits
+        return loss, self._reversed_domain_head.backward(dlogits)
 
     @on_all_cores
     def predict(self, x: Array, batch_size: int = 500) -> Array:
@@ -299,9 +346,8 @@ class DANN:
 
         They are examples of one domain; see :mod:`minidann.nn.batchnorm`.
         """
-        f = adapt_batch_norm(self.features, x)
-        for head in (self.label_head, self.domain_head):
-            adapt_batch_norm(head, f)
+        check_array(x, "x")
+        adapt_batch_norm(self.features, x, self.label_head, self.domain_head)
 
     def _label_logits(self, x):
         return self.label_head.forward(self.features.forward(x))
@@ -309,10 +355,12 @@ class DANN:
     @staticmethod
     def domain_of(logits: Array) -> Array:
         """The domain that each row of the domain head's output speaks for."""
+        check_domain_units(logits.shape[-1])
         return (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
 
     @staticmethod
     def _batched(function, x, batch_size):
         """``function`` on a part of x at a time, so that a large x needs little memory."""
+        check_array(x, "x")
         parts = [function(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
         return array_module(x).concatenate(parts)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidann.runtime.arrays import Array, array_module, to_host
+from minidann.runtime.arrays import Array, array_module, check_array, to_host
+from minidann.runtime.checks import check_integers, check_length
 from minidann.runtime.threads import on_all_cores
 
 if TYPE_CHECKING:
@@ -17,7 +18,24 @@ Prepare = Callable[[Array], Array]
 
 
 def accuracy(predicted: Array, labels: Array | int) -> float:
-    """Share of predictions that equal their labels, in 0..1."""
+    """Share of predictions that equal their labels, in 0..1.
+
+    Parameters
+    ----------
+    predicted : integer or bool array (N,)
+    labels : integer or bool array (N,), or one integer for all
+
+    Raises
+    ------
+    InputError
+        If they are not such arrays: (N,) and (N, 1) would be compared N x N.
+    """
+    check_integers(predicted, "predictions", "iub")
+    if isinstance(labels, int | np.integer):
+        check_length(predicted, len(predicted), "labels", "predictions")
+    else:
+        check_integers(labels, "labels", "iub")
+        check_length(labels, len(predicted), "labels", "predictions")
     return float((predicted == labels).mean())
 
 
@@ -40,7 +58,13 @@ def predictions(
     -------
     classes, domains : integer array (N,)
         In main memory.
+
+    Raises
+    ------
+    InputError
+        If x is no array.
     """
+    check_array(x, "x")
     classes, domains = [], []
     for start in range(0, len(x), batch_size):
         batch = x[start : start + batch_size]

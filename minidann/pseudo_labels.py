@@ -27,10 +27,11 @@ enough augmentation, goes back to French et al., *Self-ensembling for visual dom
 (2018).
 """
 
-from minidann.dann import DANN, Losses
+from minidann.dann import DANN, NETWORKS, Losses
 from minidann.nn import Sequential
 from minidann.nn.losses import class_balance, softmax_cross_entropy
-from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.arrays import Array, array_module, check_array
+from minidann.runtime.errors import InputError
 from minidann.runtime.threads import on_all_cores
 
 
@@ -47,7 +48,14 @@ class PseudoLabelDANN(DANN):
         tau, the probability above which a prediction becomes a label.
     balance : float
         beta, the weight of the class balance; 0 where classes are not equally frequent.
+
+    Raises
+    ------
+    ValueError
+        As :class:`minidann.DANN`, and if the threshold is no probability.
     """
+
+    _of_both_domains = NETWORKS
 
     def __init__(
         self,
@@ -59,6 +67,8 @@ class PseudoLabelDANN(DANN):
         balance: float = 1.0,
     ):
         super().__init__(features, label_head, domain_head)
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"the threshold is {threshold}; give a probability, from 0 to 1")
         self.threshold, self.balance = threshold, balance
 
     @on_all_cores
@@ -69,10 +79,15 @@ class PseudoLabelDANN(DANN):
 
         ``x_target`` is a pair of arrays (M, ...): the same examples as x and as x'.
         """
+        if not isinstance(x_target, tuple | list) or len(x_target) != 2:
+            raise InputError(
+                f"x_target is one {type(x_target).__name__}; give a pair, the same examples "
+                "augmented weakly and strongly"
+            )
         x, x_strong = x_target
         label, confident = self.pseudo_labels(x)
-        n = len(x_source)
         f = self._joint_features(x_source, x_strong)  # (N + M, F)
+        n = len(x_source)
         z = self.label_head.forward(f, train=True)  # (N + M, K)
         L_y, dz_source = softmax_cross_entropy(z[:n], y_source)
         _, dz_target = softmax_cross_entropy(z[n:], label, weights=confident.astype(z.dtype))
@@ -93,6 +108,7 @@ class PseudoLabelDANN(DANN):
         label : integer array (M,)
         confident : bool array (M,)
         """
+        check_array(x, "x")
         z = self._label_logits(x)
         best = z.max(axis=1, keepdims=True)
         # the largest probability is exp(best) / sum_k exp(z_k)

@@ -16,6 +16,7 @@ import numpy as np
 from minidann.callbacks import BatchStream, Callback, Training
 from minidann.dann import DANN
 from minidann.nn.optimizers import Optimizer
+from minidann.runtime.checks import check_labels, check_range
 from minidann.runtime.errors import InputError
 from minidann.runtime.threads import all_cores
 
@@ -63,8 +64,11 @@ def fit(
     Raises
     ------
     InputError
-        If ``steps`` is not positive, the objective is unknown, a schedule's value is not finite or
-        a label is not a class of the label head.
+        If ``steps`` is not positive, the objective is unknown, a schedule's value is not finite, a
+        label is not a class of the label head, or the batches hold other arrays than x and y of the
+        source and x of the target.
+    ValueError
+        If the optimizer holds layers that are not the DANN's.
     TrainingError
         If a loss or a weight is no longer finite.
     """
@@ -72,8 +76,8 @@ def fit(
         raise InputError(f"the number of steps is {steps}; it must be at least 1")
     if objective not in OBJECTIVES:
         raise InputError(f"the objective is {objective!r}; choose one of {', '.join(OBJECTIVES)}")
-    if objective != "domain":
-        check_labels(dann, source)
+    check_streams(dann, source, target, objective)
+    check_optimizer(dann, optimizer)
     if objective == "label":
         lam = no_reversal
     compute_gradients = OBJECTIVES[objective]
@@ -94,7 +98,7 @@ def fit(
 
 def dann_gradients(dann, source, target, lam):
     """Draw a batch and set the gradients of L_y and of the reversed L_d."""
-    (x_source, y_source), (x_target,) = next(source), next(target)
+    (x_source, y_source), x_target = next(source), target_examples(target)
     return dann.compute_gradients(x_source, y_source, x_target, lam)
 
 
@@ -106,8 +110,19 @@ def label_gradients(dann, source, target, lam):
 
 def domain_gradients(dann, source, target, lam):
     """Draw a batch and set the gradients of the reversed L_d."""
-    (x_source, _), (x_target,) = next(source), next(target)
+    (x_source, _), x_target = next(source), target_examples(target)
     return dann.compute_domain_gradients(x_source, x_target, lam)
+
+
+def target_examples(target):
+    """Draw a batch of the target, which must hold no labels."""
+    batch = next(target)
+    if len(batch) != 1:
+        raise InputError(
+            f"a batch of the target holds {len(batch)} arrays; give x alone, for target labels "
+            "have no way in"
+        )
+    return batch[0]
 
 
 OBJECTIVES = {"dann": dann_gradients, "label": label_gradients, "domain": domain_gradients}
@@ -136,22 +151,32 @@ def schedule_value(name: str, schedule: Schedule, p: float) -> float:
     return float(value)
 
 
-def check_labels(dann: DANN, source: BatchStream) -> None:
-    """Refuse labels that the label head has no unit for.
+def check_streams(
+    dann: DANN, source: BatchStream, target: BatchStream | None, objective: str
+) -> None:
+    """Refuse batches that are not those of the objective, and labels of no class.
 
-    They would silently index the wrong logit.
+    The labels' range is looked at here on a GPU too, once.
     """
-    _, y = source.arrays
-    if y.ndim != 1 or y.dtype.kind not in "iu":
+    if len(source.arrays) != 2:
         raise InputError(
-            f"the labels are an array of {y.dtype} of shape {y.shape}; they must be integers, one "
-            "for each example"
+            f"the source's batches hold {len(source.arrays)} arrays; give two, x and y"
         )
+    if objective != "label" and target is None:
+        raise InputError(
+            f'the target is None; give its batches, or train by the objective "label" instead of '
+            f'"{objective}"'
+        )
+    if objective == "domain":
+        return
+    x, y = source.arrays
     example, _ = source.at(slice(0, 1))
     classes = dann.label_head.forward(dann.features.forward(example)).shape[1]
-    low, high = int(y.min()), int(y.max())
-    if low < 0 or high >= classes:
-        raise InputError(
-            f"the labels run from {low} to {high}, but the label head has units for 0 to "
-            f"{classes - 1}; correct the labels or widen the head"
-        )
+    check_labels(y, len(x), classes, of="source examples")
+    check_range(y, classes)
+
+
+def check_optimizer(dann: DANN, optimizer: Optimizer) -> None:
+    """Refuse one that was made of other layers: those of the DANN would stay as they are."""
+    if isinstance(optimizer, Optimizer):
+        optimizer.check_layers(dann.networks)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minidann.runtime.arrays import array_module, to_device_of
+from minidann.runtime.arrays import array_module, check_array, to_device_of
 from minidann.runtime.errors import InputError
 from minidann.runtime.state import (
     State,
@@ -49,7 +49,8 @@ class Batches:
     Raises
     ------
     InputError
-        If the arrays differ in length or a batch is larger than they are.
+        If one is no array (a Series of pandas would be indexed by its labels), they differ in
+        length or a batch is larger than they are.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class Batches:
         prepare: Callable | None = None,
         transfer: Callable | None = None,
     ):
+        for number, array in enumerate(arrays):
+            check_array(array, f"array {number} of Batches")
         lengths = {len(array) for array in arrays}
         if len(lengths) > 1:
             found = ", ".join(str(len(array)) for array in arrays)

@@ -23,6 +23,7 @@ from minidann.fast.borders import Border, Pair
 from minidann.fast.fourier import FourierConvolution
 from minidann.fast.windowed import WindowedConvolution
 from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.checks import check_gradient
 
 
 class Conv2D:
@@ -31,13 +32,17 @@ class Conv2D:
     def forward(self: Any, x: Array, train: bool = False) -> Array:
         W, b = self.params["W"], self.params["b"]
         self._convolution = choose(x, W, b, self.stride, self.border(x))
-        return self._convolution.forward(x, W, b)
+        y = self._convolution.forward(x, W, b)
+        self._y_shape = y.shape
+        return y
 
     def backward(self: Any, dy: Array) -> Array:
+        check_gradient(self, dy)
         dx, self.grads["W"], self.grads["b"] = self._convolution.gradients(dy)
         return dx
 
     def parameter_gradients(self: Any, dy: Array) -> None:
+        check_gradient(self, dy)
         _, self.grads["W"], self.grads["b"] = self._convolution.gradients(dy, with_input=False)
 
 

@@ -139,7 +139,7 @@ class Flat:
         """Whether the layers' parameters and the optimizer's memory are still views of these."""
         if self._params[0].base is not self._theta:  # a deep copy, or unpickled
             return False
-        params = (leaf.params[name] for leaf, name in optimizer._slots)
+        params = [leaf.params[name] for leaf, name in optimizer._slots]
         return all(map(is_, self._params, params)) and all(
             map(is_, self._state, optimizer.state.values())
         )
@@ -148,11 +148,9 @@ class Flat:
         """One step by ``update(theta, *memory, g, *scalars)``, which changes theta and memory."""
         for i, view in self._small:
             view[...] = gradients[i]
-        for start, g in [
-            (0, self._g),
-            *((start, gradients[i].ravel()) for start, i in self._large),
-        ]:
-            self._step_part(start, g, update, scalars)
+        self._step_part(0, self._g, update, scalars)
+        for start, i in self._large:
+            self._step_part(start, gradients[i].ravel(), update, scalars)
 
     def _step_part(self, start, g, update, scalars):
         """One step of theta[start : start + len(g)], block by block."""

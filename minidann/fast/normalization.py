@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from minidann.runtime.arrays import Array, array_module, fused
+from minidann.runtime.checks import check_gradient
 from minidann.runtime.threads import cache_blocks, parallel_map
 
 RUN = 1024  # numbers in R rows, about
@@ -57,6 +58,7 @@ class BatchNorm:
         return y.reshape(x.shape)
 
     def backward(self: Any, dy: Array) -> Array:
+        check_gradient(self, dy)
         dy_parts, per_sigma = dy.reshape(self._centred.shape), self._per_sigma
         dbeta, along = totals(
             [identity, product], dy_parts, self._centred

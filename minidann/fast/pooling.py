@@ -37,6 +37,7 @@ import numpy as np
 
 from minidann.fast.borders import Pair, copy_runs
 from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.checks import check_gradient
 from minidann.runtime.threads import cache_blocks, parallel_map
 
 BLOCK_BYTES = 1 << 20  # of images that are worked on at a time
@@ -47,12 +48,13 @@ class MaxPool2D:
     """The twin of :class:`minidann.nn.MaxPool2D`."""
 
     def forward(self: Any, x: Array, train: bool = False) -> Array:
-        xp = array_module(x)
+        xp, border = array_module(x), self.border(x)
         self._shape, self._x = x.shape, None if train else x
         n, h, _, c = x.shape
-        sizes = zip(x.shape[1:3], self.window, self.stride, self.border(x))
+        sizes = zip(x.shape[1:3], self.window, self.stride, border)
         self._down, self._across = down, across = [windows_along(*size) for size in sizes]
         y = xp.empty((n, down.number, across.number, c), x.dtype)
+        self._y_shape = y.shape
         self._won = None
         if train:
             won_across = xp.empty((n, len(across.taps) - 1, h, across.number, c), bool)
@@ -69,6 +71,7 @@ class MaxPool2D:
         return y
 
     def backward(self: Any, dy: Array) -> Array:
+        check_gradient(self, dy)
         if self._won is None:
             MaxPool2D.forward(self, self._x, train=True)
         xp, (won_across, won_down) = array_module(dy), self._won

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.checks import ROWS, check_gradient, check_input
 from minidann.runtime.threads import PIECES, all_cores, parallel_map, slices
 
 MEDIUM = 1 << 13  # multiplications: of fewer BLAS makes one piece, and does not wake its threads
@@ -38,15 +39,24 @@ class Dense:
     """The twin of :class:`minidann.nn.Dense`."""
 
     def forward(self: Any, x: Array, train: bool = False) -> Array:
-        self._x = x
-        return matmul(x, self.params["W"]) + self.params["b"]  # (N, D) @ (D, M)
+        W = self.params["W"]
+        d, m = W.shape
+        if type(x) is not np.ndarray or x.ndim != 2 or x.shape[1] != d:
+            check_input(self, x, ROWS, d)
+        self._x, self._y_shape = x, (len(x), m)
+        self._small = x.size * m < MEDIUM  # in all three products
+        return (x @ W if self._small else matmul(x, W)) + self.params["b"]  # (N, D) @ (D, M)
 
     def backward(self: Any, dy: Array) -> Array:
         self.parameter_gradients(dy)
-        return times_transposed(dy, self.params["W"])  # (N, M) @ (M, D)
+        W = self.params["W"]
+        return dy @ W.T if self._small else times_transposed(dy, W)  # (N, M) @ (M, D)
 
     def parameter_gradients(self: Any, dy: Array) -> None:
-        self.grads["W"] = matmul(self._x.T, dy)  # (D, N) @ (N, M)
+        if dy.shape != self._y_shape:
+            check_gradient(self, dy)
+        x = self._x.T
+        self.grads["W"] = x @ dy if self._small else matmul(x, dy)  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)
 
 

@@ -13,18 +13,22 @@ Shapes are free: y, dx and dy have the shape of x (but for Flatten). At exactly 
 the ReLU has no derivative; like everyone we take 0 there.
 """
 
+import math
+
 from minidann.nn.layer import Layer
 from minidann.runtime.arrays import Array, array_module, fused
+from minidann.runtime.checks import BATCH, check_gradient, check_input
 
 
 class ReLU(Layer):
     """Rectified linear unit, y = max(x, 0)."""
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self._positive = x > 0
+        self._positive, self._y_shape = x > 0, x.shape
         return array_module(x).maximum(x, 0)
 
     def backward(self, dy: Array) -> Array:
+        check_gradient(self, dy)
         return dy * self._positive
 
 
@@ -32,10 +36,11 @@ class Sigmoid(Layer):
     """Logistic function, y = 1 / (1 + exp(-x))."""
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self._y = sigmoid(x)
+        self._y, self._y_shape = sigmoid(x), x.shape
         return self._y
 
     def backward(self, dy: Array) -> Array:
+        check_gradient(self, dy)
         return dy * self._y * (1 - self._y)
 
 
@@ -49,8 +54,10 @@ class Flatten(Layer):
     """(N, ...) to (N, product of the rest), in C order."""
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self._shape = x.shape
-        return x.reshape(len(x), -1)
+        check_input(self, x, BATCH)
+        self._shape, self._y_shape = x.shape, (len(x), math.prod(x.shape[1:]))
+        return x.reshape(self._y_shape)
 
     def backward(self, dy: Array) -> Array:
+        check_gradient(self, dy)
         return dy.reshape(self._shape)

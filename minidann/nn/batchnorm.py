@@ -36,12 +36,14 @@ Source: Ioffe & Szegedy, Batch Normalization (2015); the backward pass is their 
 (2017), for the last (AdaBN).
 """
 
+from copy import copy
 from typing import Any
 
 import numpy as np
 
 from minidann.nn.layer import Layer
 from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.checks import CHANNELS, check_gradient, check_input
 from minidann.runtime.twins import fast_twin
 
 
@@ -99,6 +101,7 @@ class BatchNorm(Layer):
         return y.reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
+        check_gradient(self, dy)
         shape, xhat = dy.shape, self._xhat
         dy = dy.reshape(xhat.shape)  # (P, m, C)
         self.grads["gamma"] = (dy * xhat).sum(axis=(0, 1))
@@ -111,12 +114,14 @@ class BatchNorm(Layer):
 
     def _split(self, x: Array, train: bool) -> Array:
         """(N, ..., C) -> (P, m, C): in each part, m values of every channel."""
+        check_input(self, x, CHANNELS, self.params["gamma"].size)
         parts = self.domains if train else 1
         if len(x) % parts:
             raise ValueError(
                 f"a batch of {len(x)} does not divide into the {parts} equal parts of "
                 "BatchNorm; use as many source as target examples"
             )
+        self._y_shape = x.shape
         return x.reshape(parts, -1, x.shape[-1])
 
     def _track(self, mu: Array, var: Array) -> None:
@@ -127,26 +132,42 @@ class BatchNorm(Layer):
             self.state[name] = moved.astype(running.dtype)
 
 
-def adapt_batch_norm(network: Layer, x: Array) -> Array:
+def adapt_batch_norm(network: Layer, x: Array, *heads: Layer) -> Array:
     """Make the running statistics of every BatchNorm in a network those of x.
+
+    All of them or, if something stops it (Ctrl-C), none.
 
     Parameters
     ----------
     network : Layer
     x : array (N, ...)
         Examples of one domain, as the network takes them; some thousand of them.
+    heads : Layer
+        Networks that take the output of the first one; theirs are adapted too.
 
     Returns
     -------
     array
         The network's output for x, in evaluation.
     """
+    found: list[tuple[BatchNorm, BatchNorm]] = []
+    y = _adapted(network, x, found)
+    for head in heads:
+        _adapted(head, y, found)
+    for layer, adapted in found:
+        layer.state.update(adapted.state)
+    return y
+
+
+def _adapted(network, x, found):
+    """The output for x, normalised by its own statistics; they are in the copies."""
     for layer in network.leaves():
         if not isinstance(layer, BatchNorm):
             x = layer.forward(x)
             continue
-        before = layer.domains, layer.momentum
-        layer.domains, layer.momentum = 1, 0.0  # one part, which replaces what was
-        x = layer.forward(x, train=True)
-        layer.domains, layer.momentum = before
+        adapted = copy(layer)
+        adapted.state = dict(layer.state)
+        adapted.domains, adapted.momentum = 1, 0.0  # one part, which replaces what was
+        x = adapted.forward(x, train=True)
+        found.append((layer, adapted))
     return x

@@ -35,6 +35,7 @@ from minidann.nn.initializers import he_normal
 from minidann.nn.layer import Layer
 from minidann.nn.windows import Border, Pair
 from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.checks import IMAGES, check_gradient, check_input
 from minidann.runtime.twins import fast_twin
 
 
@@ -85,6 +86,7 @@ class Conv2D(Layer):
 
     def border(self, x: Array) -> Border:
         """((top, bottom), (left, right)) pixels of zeros that images x get."""
+        check_input(self, x, IMAGES, self.params["W"].shape[2])
         return windows.border(self.padding, x.shape[1:3], self.kernel, self.stride)
 
     def forward(self, x: Array, train: bool = False) -> Array:
@@ -95,7 +97,8 @@ class Conv2D(Layer):
         self._columns = im2col(padded, self.kernel, self.stride)  # (N OH OW, KH KW C)
         y = self._columns @ W.reshape(-1, W.shape[3]) + b  # (N OH OW, M)
         out = windows.count(self._shape[1:3], self.kernel, self.stride)
-        return y.reshape(len(x), *out, -1)
+        self._y_shape = (len(x), *out, W.shape[3])
+        return y.reshape(self._y_shape)
 
     def backward(self, dy: Array) -> Array:
         self.parameter_gradients(dy)
@@ -105,6 +108,7 @@ class Conv2D(Layer):
         return windows.crop(dpadded, self._border)
 
     def parameter_gradients(self, dy: Array) -> None:
+        check_gradient(self, dy)
         dy = dy.reshape(-1, dy.shape[3])  # (N OH OW, M)
         dW = self._columns.T @ dy  # (KH KW C, N OH OW) @ (N OH OW, M)
         self.grads["W"] = dW.reshape(self.params["W"].shape)

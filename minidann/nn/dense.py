@@ -21,6 +21,7 @@ import numpy as np
 from minidann.nn.initializers import he_normal
 from minidann.nn.layer import Layer
 from minidann.runtime.arrays import Array
+from minidann.runtime.checks import ROWS, check_gradient, check_input
 from minidann.runtime.twins import fast_twin
 
 
@@ -54,13 +55,17 @@ class Dense(Layer):
         return {"in_features": in_features, "out_features": out_features}
 
     def forward(self, x: Array, train: bool = False) -> Array:
+        check_input(self, x, ROWS, len(self.params["W"]))
         self._x = x
-        return x @ self.params["W"] + self.params["b"]  # (N, D) @ (D, M)
+        y = x @ self.params["W"] + self.params["b"]  # (N, D) @ (D, M)
+        self._y_shape = y.shape
+        return y
 
     def backward(self, dy: Array) -> Array:
         self.parameter_gradients(dy)
         return dy @ self.params["W"].T  # (N, M) @ (M, D)
 
     def parameter_gradients(self, dy: Array) -> None:
+        check_gradient(self, dy)
         self.grads["W"] = self._x.T @ dy  # (D, N) @ (N, M)
         self.grads["b"] = dy.sum(axis=0)

@@ -16,6 +16,7 @@ import numpy as np
 
 from minidann.nn.layer import Layer
 from minidann.runtime.arrays import Array, to_device_of
+from minidann.runtime.checks import check_gradient
 
 
 class Dropout(Layer):
@@ -43,10 +44,11 @@ class Dropout(Layer):
         self.rate, self.channels, self.rng = float(rate), channels, rng
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self._mask = self._draw(x) if train else None
+        self._y_shape, self._mask = x.shape, self._draw(x) if train else None
         return x * self._mask if train else x
 
     def backward(self, dy: Array) -> Array:
+        check_gradient(self, dy)
         return dy if self._mask is None else dy * self._mask
 
     def _draw(self, x: Array) -> Array:

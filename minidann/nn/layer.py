@@ -20,7 +20,8 @@ from typing import Any, Self
 import numpy as np
 
 from minidann.runtime.arguments import arguments, call_arguments
-from minidann.runtime.arrays import Array
+from minidann.runtime.arrays import Array, check_array
+from minidann.runtime.checks import one_line
 from minidann.runtime.state import (
     State,
     assign,
@@ -46,6 +47,8 @@ class Layer(ABC):
     state : dict of str to array
         What is saved but not trained (running statistics).
     """
+
+    _y_shape: tuple[int, ...] | None = None  # of the last forward; ``backward`` checks
 
     def __init__(self) -> None:
         self.params: dict[str, Array] = {}
@@ -73,6 +76,10 @@ class Layer(ABC):
     def leaves(self) -> Iterator["Layer"]:
         """The layers that hold the arrays, in order: here, this one."""
         yield self
+
+    def stacks(self) -> Iterator["Sequential"]:
+        """The stacks within it, itself included if it is one."""
+        return iter(())
 
     def convert(self, function: Callable[[Array], Array]) -> Self:
         """Replace every parameter and state array a by ``function(a)``.
@@ -143,10 +150,19 @@ class Sequential(Layer):
     ----------
     layers : list of Layer
         The first one receives the input.
+
+    Raises
+    ------
+    ValueError
+        If one is no layer, or stands twice.
     """
 
     def __init__(self, layers: Iterable[Layer]):
         self.layers = list(layers)
+        for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise ValueError(f"{layer!r} is no layer; give one, such as ReLU()")
+        refuse_twice(self.leaves())
 
     def forward(self, x: Array, train: bool = False) -> Array:
         for layer in self.layers:
@@ -180,6 +196,11 @@ class Sequential(Layer):
         for layer in self.layers:
             yield from layer.leaves()
 
+    def stacks(self) -> Iterator["Sequential"]:
+        yield self
+        for layer in self.layers:
+            yield from layer.stacks()
+
     def state_dict(self) -> State:
         state: State = {}
         for i, layer in enumerate(self.layers):
@@ -192,23 +213,81 @@ class Sequential(Layer):
             layer.load_state_dict(part(state, str(i)))
 
     @property
-    def params(self) -> dict[str, Array]:  # type: ignore[override]
+    def params(self) -> "StackArrays":  # type: ignore[override]
         """The parameters of all layers."""
-        return self._collect("params")
+        return StackArrays(self.layers, "params")
 
     @property
-    def grads(self) -> dict[str, Array]:  # type: ignore[override]
+    def grads(self) -> "StackArrays":  # type: ignore[override]
         """The gradients of all layers."""
-        return self._collect("grads")
+        return StackArrays(self.layers, "grads")
 
     @property
-    def state(self) -> dict[str, Array]:  # type: ignore[override]
+    def state(self) -> "StackArrays":  # type: ignore[override]
         """The running statistics of all layers."""
-        return self._collect("state")
+        return StackArrays(self.layers, "state")
 
-    def _collect(self, kind: str) -> dict[str, Array]:
-        return {
-            f"{i}.{name}": array
-            for i, layer in enumerate(self.layers)
+
+class StackArrays(dict[str, Array]):
+    """All arrays of one kind in a stack; ``arrays["0.W"] = W`` sets that of the layer.
+
+    A name cannot be added or taken away, for the layers say which there are.
+    """
+
+    def __init__(self, layers: list[Layer], kind: str):
+        super().__init__(
+            (f"{i}.{name}", array)
+            for i, layer in enumerate(layers)
             for name, array in getattr(layer, kind).items()
-        }
+        )
+        self._layers, self._kind = layers, kind
+
+    def __setitem__(self, name: str, array: Array) -> None:
+        """Set the array of a layer.
+
+        Raises
+        ------
+        ValueError
+            If there is no such array, or it is of another shape or dtype.
+        """
+        place, _, inner = name.partition(".")
+        kinds = "params" if self._kind == "grads" else self._kind  # a gradient is alike
+        alike = StackArrays(self._layers, kinds)
+        if name not in alike:
+            raise ValueError(f"there is no {name} here; there are {', '.join(alike)}")
+        check_array(array, name)
+        check_state({name: array}, {name: alike[name]})
+        getattr(self._layers[int(place)], self._kind)[inner] = array
+        super().__setitem__(name, array)
+
+    def update(self, *others: Any, **named: Array) -> None:
+        """Set several."""
+        for name, array in dict(*others, **named).items():
+            self[name] = array
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc, override]
+        self.update(other)
+        return self
+
+    def _refuse(self, *arguments: Any, **named: Any) -> Any:
+        raise TypeError(
+            "names cannot be added to the arrays of a stack, or taken away; change its "
+            "layers"
+        )
+
+    __delitem__ = clear = pop = popitem = setdefault = _refuse
+
+    def __reduce__(self) -> tuple:
+        """A copy is a plain dictionary, of no network."""
+        return dict, (dict(self),)
+
+
+def refuse_twice(leaves: Iterable[Layer]) -> None:
+    """Refuse a layer that stands twice: it keeps only what its last forward met."""
+    seen: set[int] = set()
+    for leaf in leaves:
+        if id(leaf) in seen:
+            raise ValueError(
+                f"the same {one_line(leaf)} stands twice; make a layer for each place"
+            )
+        seen.add(id(leaf))

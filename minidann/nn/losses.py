@@ -34,8 +34,11 @@ semi-supervised learning* (2020), their R_A.
 
 import math
 
+import numpy as np
+
 from minidann.nn.activations import sigmoid
-from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.arrays import Array, array_module, check_array
+from minidann.runtime.checks import check_labels, check_length, extremes
 
 
 def softmax_cross_entropy(
@@ -50,8 +53,8 @@ def softmax_cross_entropy(
     ----------
     logits : array (N, K), K >= 2
     labels : integer array (N,)
-        Each in 0..K-1. Not looked at one by one here, for that would wait for a GPU at
-        every step: :func:`minidann.train.fit` does it once, before the first step.
+        Each in 0..K-1. On a GPU they are not looked at one by one here, for that would
+        wait at every step: :func:`minidann.train.fit` does it once, before the first.
     reduction : "mean" or "sum"
     weights : array (N,), optional
         What each example counts, by default 1; the mean is over N all the same.
@@ -65,17 +68,24 @@ def softmax_cross_entropy(
     Raises
     ------
     ValueError
-        For K = 1, where the softmax is the constant 1, and for unequal lengths.
+        For K = 1, where the softmax is the constant 1, and for labels or weights that
+        are not as above.
     """
-    if logits.shape[1] < 2:
+    if type(logits) is not np.ndarray or logits.ndim != 2 or logits.shape[1] < 2:
+        _check_logits(logits)
+    check_labels(labels, *logits.shape)
+    if weights is not None and weights.shape != (len(logits),):
         raise ValueError(
-            "a softmax over one unit is always 1; use two units, or "
-            "binary_cross_entropy for one"
+            f"the weights are of shape {weights.shape}; give ({len(logits)},), one for "
+            "each example"
         )
-    if len(logits) != len(labels):
-        raise ValueError(
-            f"there are {len(logits)} rows of logits but {len(labels)} labels"
-        )
+    return unchecked_cross_entropy(logits, labels, reduction, weights)
+
+
+def unchecked_cross_entropy(
+    logits: Array, labels: Array, reduction: str, weights: Array | None = None
+) -> tuple[Array, Array]:
+    """The formula; DANN itself has made the labels of the domains, and need not ask."""
     xp = array_module(logits)
     rows = xp.arange(len(logits))
     # p stays the same; the largest logit is now 0
@@ -110,10 +120,10 @@ def binary_cross_entropy(
     ------
     ValueError
         If there are not as many targets as logits (they would silently broadcast to N x
-        N).
+        N), or one of them is not in [0, 1]; the latter is looked at in main memory
+        alone.
     """
-    if logits.size != targets.size:
-        raise ValueError(f"there are {logits.size} logits but {targets.size} targets")
+    _check_targets(logits, targets)
     xp = array_module(logits)
     targets = targets.reshape(logits.shape).astype(logits.dtype)
     loss = xp.maximum(logits, 0) - logits * targets + xp.log1p(xp.exp(-abs(logits)))
@@ -133,6 +143,7 @@ def class_balance(logits: Array) -> tuple[Array, Array]:
     dlogits : array (N, K)
         The gradient of ``loss`` with respect to ``logits``.
     """
+    _check_logits(logits)
     xp = array_module(logits)
     n, k = logits.shape
     shifted = logits - logits.max(axis=1, keepdims=True)
@@ -145,6 +156,34 @@ def class_balance(logits: Array) -> tuple[Array, Array]:
     return loss, (xp.exp(log_p) * r.sum(axis=1, keepdims=True) - r) / k
 
 
+def _check_logits(logits: Array) -> None:
+    """Refuse what is not (N, K) with K >= 2."""
+    check_array(logits, "logits")
+    if logits.ndim != 2:
+        raise ValueError(f"logits are of shape {logits.shape}; they must be (N, K)")
+    if logits.shape[1] < 2:
+        raise ValueError(
+            "a softmax over one unit is always 1; use two units, or "
+            "binary_cross_entropy for one"
+        )
+
+
+def _check_targets(logits: Array, targets: Array) -> None:
+    """Refuse targets that are not one number in [0, 1] for each logit."""
+    for array, name in ((logits, "logits"), (targets, "targets")):
+        check_array(array, name)
+        if array.ndim != 1 and array.shape[1:] != (1,):
+            raise ValueError(
+                f"{name} are of shape {array.shape}; they must be (N,) or (N, 1)"
+            )
+    check_length(targets, len(logits), "targets", "logits")
+    low, high = extremes(targets) if array_module(targets) is np else (0, 1)
+    if not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"the targets run from {low} to {high}; they must be from 0 to 1"
+        )
+
+
 def _reduce(loss: Array, dlogits: Array, reduction: str) -> tuple[Array, Array]:
     if reduction == "sum":
         return loss, dlogits
@@ -155,6 +194,7 @@ def _reduce(loss: Array, dlogits: Array, reduction: str) -> tuple[Array, Array]:
 
 def softmax(logits: Array) -> Array:
     """p of the formulas above: (N, K), each row adds up to 1."""
+    _check_logits(logits)
     xp = array_module(logits)
     exp = xp.exp(logits - logits.max(axis=1, keepdims=True))
     return exp / exp.sum(axis=1, keepdims=True)

@@ -29,8 +29,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from minidann.nn.layer import Layer
+from minidann.nn.layer import Layer, Sequential, refuse_twice
 from minidann.runtime.arrays import Array, array_module, to_device_of
+from minidann.runtime.checks import one_line
 from minidann.runtime.state import State, assign, check_state, host_copy
 from minidann.runtime.twins import fast_twin
 
@@ -52,7 +53,7 @@ class Optimizer(ABC):
     Raises
     ------
     ValueError
-        If there are no parameters, or not all of one precision.
+        If there are no parameters, not all are of one precision, or one is there twice.
 
     Attributes
     ----------
@@ -66,10 +67,11 @@ class Optimizer(ABC):
     memory: tuple[str, ...] = ()  # what is remembered of each parameter
 
     def __init__(self, networks: Networks, learning_rate: float, weight_decay: float):
-        networks = [networks] if isinstance(networks, Layer) else networks
+        self._networks = [networks] if isinstance(networks, Layer) else list(networks)
         self.learning_rate, self._weight_decay = learning_rate, weight_decay
-        leaves = [leaf for network in networks for leaf in network.leaves()]
-        self._slots = [(leaf, name) for leaf in leaves for name in leaf.params]
+        self._slots = self._find_slots()
+        self._stacks = self._find_stacks()
+        self._refuse_repeated()
         self._refuse_mixed_precision()
         self.t = 0
         self.state: dict[str, Array] = {}
@@ -82,6 +84,8 @@ class Optimizer(ABC):
         ------
         RuntimeError
             If a layer has no gradient yet.
+        ValueError
+            If a layer was exchanged since the optimizer was made.
         """
         gradients = self._gradients()
         self.t += 1
@@ -146,14 +150,69 @@ class Optimizer(ABC):
                 "all of one precision"
             )
 
-    def _gradients(self) -> list:
-        for leaf, name in self._slots:
-            if name not in leaf.grads:
-                raise RuntimeError(
-                    f"{type(leaf).__name__} has no gradient for {name} yet: call "
-                    "backward before step"
+    def _refuse_repeated(self) -> None:
+        refuse_twice(leaf for network in self._networks for leaf in network.leaves())
+        if len({id(leaf.params[name]) for leaf, name in self._slots}) < len(
+            self._slots
+        ):
+            raise ValueError(
+                "two parameters are the same array, which would be stepped twice; give "
+                "each its own"
+            )
+
+    def _find_slots(self) -> list[tuple[Layer, str]]:
+        """Each parameter, as the layer that holds it and its name there."""
+        leaves = (leaf for network in self._networks for leaf in network.leaves())
+        return [(leaf, name) for leaf in leaves for name in leaf.params]
+
+    def _find_stacks(self) -> list[tuple[Sequential, list[Layer]]]:
+        """Each stack of the networks, and the layers that it has now."""
+        stacks = (stack for network in self._networks for stack in network.stacks())
+        return [(stack, list(stack.layers)) for stack in stacks]
+
+    def _refuse_exchanged(self) -> None:
+        """Some layer of the networks is another: refuse it if it has parameters."""
+        held, found = self._slots, self._find_slots()
+        for leaf, _ in (
+            slot for slot in found + held if slot not in held or slot not in found
+        ):
+            raise ValueError(
+                f"{one_line(leaf)} was exchanged after the optimizer was made, which "
+                "would go on with the old layer; make a new optimizer"
+            )
+        self._stacks = self._find_stacks()
+
+    def check_layers(self, networks: Iterable[Layer]) -> None:
+        """Refuse to train networks that lack a layer of this optimizer.
+
+        Raises
+        ------
+        ValueError
+            With the layer.
+        """
+        theirs = [leaf for network in networks for leaf in network.leaves()]
+        for leaf, _ in self._slots:
+            if leaf not in theirs:
+                raise ValueError(
+                    f"the optimizer holds {one_line(leaf)}, which is no layer of these "
+                    "networks; make an optimizer of those that are trained"
                 )
-        return [leaf.grads[name] for leaf, name in self._slots]
+
+    def _gradients(self) -> list:
+        for stack, layers in self._stacks:
+            if stack.layers != layers:
+                self._refuse_exchanged()
+                break
+        try:
+            return [leaf.grads[name] for leaf, name in self._slots]
+        except KeyError:
+            leaf, name = next(
+                slot for slot in self._slots if slot[1] not in slot[0].grads
+            )
+            raise RuntimeError(
+                f"{type(leaf).__name__} has no gradient for {name} yet: call "
+                "backward before step"
+            ) from None
 
 
 @fast_twin

@@ -24,6 +24,7 @@ from minidann.nn import windows
 from minidann.nn.layer import Layer
 from minidann.nn.windows import Border, Pair
 from minidann.runtime.arrays import Array, array_module
+from minidann.runtime.checks import IMAGES, check_gradient, check_input
 from minidann.runtime.twins import fast_twin
 
 
@@ -67,6 +68,7 @@ class MaxPool2D(Layer):
 
     def border(self, x: Array) -> Border:
         """((top, bottom), (left, right)) pixels of -infinity that images x get."""
+        check_input(self, x, IMAGES)
         return windows.border(self.padding, x.shape[1:3], self.window, self.stride)
 
     def forward(self, x: Array, train: bool = False) -> Array:
@@ -76,9 +78,11 @@ class MaxPool2D(Layer):
         pixels = windows.pixels(padded, self.window, self.stride)
         pixels = array_module(x).stack(pixels)  # (KH KW, N, OH, OW, C)
         self._winner = pixels.argmax(axis=0)  # (N, OH, OW, C): the first, if several
+        self._y_shape = self._winner.shape
         return pixels.max(axis=0)
 
     def backward(self, dy: Array) -> Array:
+        check_gradient(self, dy)
         dpadded = array_module(dy).zeros(self._shape, dy.dtype)
         dpixels = windows.pixels(dpadded, self.window, self.stride)
         for k, dpixel in enumerate(dpixels):

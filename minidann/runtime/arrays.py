@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from minidann.runtime.errors import InputError
+
 # The type hint of an array of numpy or cupy: no type stands for both. What is a numpy array
 # wherever the code runs is an np.ndarray.
 Array = Any
@@ -22,10 +24,64 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def array_module(x: Array) -> ModuleType:
-    """The module whose functions work on ``x``: ``numpy``, or ``cupy`` for an array on a GPU."""
+    """The module whose functions work on ``x``: ``numpy``, or ``cupy`` for an array on a GPU.
+
+    Raises
+    ------
+    InputError
+        If ``x`` is no array: a list, a table, a sparse matrix.
+    """
     if isinstance(x, np.ndarray):
         return np
-    return sys.modules[type(x).__module__.partition(".")[0]]
+    kind = type(x)
+    if kind.__name__ == "ndarray" or isinstance(x, np.generic):
+        return sys.modules[kind.__module__.partition(".")[0]]
+    raise InputError(_no_array("the input", x))
+
+
+def check_array(x: Array, name: str) -> None:
+    """Refuse what only looks like an array of numbers of NumPy or CuPy.
+
+    A Series of pandas is indexed by its labels, a masked array's mask would be ignored, a list has
+    no shape: each would train on something else, or fail far from here.
+
+    Parameters
+    ----------
+    x : any
+    name : str
+        What the message calls it, such as ``"x_source"``.
+
+    Raises
+    ------
+    InputError
+        With the remedy, such as ``.to_numpy()``.
+    """
+    kind = type(x)
+    if kind.__name__ != "ndarray" and (
+        not isinstance(x, np.ndarray) or isinstance(x, np.matrix | np.ma.MaskedArray)
+    ):
+        raise InputError(_no_array(name, x))
+    if x.dtype.kind not in "biuf":
+        raise InputError(
+            f"{name} must be an array of numbers, not of {x.dtype}; convert it by "
+            ".astype(np.float32)"
+        )
+
+
+REMEDIES = {  # the first that a thing has
+    "to_numpy": ".to_numpy()",  # pandas, polars
+    "toarray": ".toarray()",  # SciPy's sparse matrices
+    "filled": ".filled(value)",  # NumPy's masked arrays
+}
+
+
+def _no_array(name: str, x: Any) -> str:
+    kind = type(x)
+    package = kind.__module__.partition(".")[0]
+    what = kind.__name__ if package == "builtins" else f"{kind.__name__} of {package}"
+    remedy = next((text for method, text in REMEDIES.items() if hasattr(x, method)), None)
+    remedy = f"give its {remedy}" if remedy else "convert it by np.asarray"
+    return f"{name} must be an array of NumPy or CuPy, not a {what}; {remedy}"
 
 
 def to_device(x: Array) -> Array:
@@ -37,6 +93,8 @@ def to_device(x: Array) -> Array:
 
 def to_host(x: Array) -> np.ndarray:
     """Copy an array (or a 0-d result) to main memory; a numpy array is returned as it is."""
+    if hasattr(x, "to_numpy"):  # a table of pandas, whose ``get`` is another
+        raise InputError(_no_array("the input", x))
     return np.asarray(x.get() if hasattr(x, "get") else x)
 
 
