@@ -12,6 +12,7 @@ PROGRAMS = {
     "ablation": ("what each choice of the recipe best is worth", "3 minutes a run"),
     "experiments.recheck": ("whether recorded runs still come out", "as long as they took"),
     "predict": ("the classes of images, by a saved model.npz", "a second"),
+    "doctor": ("what is installed, whether it works; for a bug report", "10 seconds"),
     "data": ("list, download and show the data sets", "seconds, and the downloads"),
     "nn.gradcheck": ("every gradient against finite differences", "seconds"),
 }
