@@ -21,7 +21,7 @@ Source: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17(59
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from os import PathLike
 from textwrap import indent
 from typing import Any, NamedTuple
@@ -40,6 +40,8 @@ from minidann.nn.wiring import check_boundary, check_domain_units, check_wiring
 from minidann.runtime.arguments import arguments, call_arguments
 from minidann.runtime.arrays import Array, array_module, check_array
 from minidann.runtime.errors import InputError
+from minidann.runtime.finite import require_finite
+from minidann.runtime.preparing import is_integer
 from minidann.runtime.state import State, check_state, part, with_prefix
 from minidann.runtime.threads import on_all_cores
 
@@ -74,6 +76,9 @@ class DANN:
         How network input is made of stored examples; see :meth:`save`.
     class_names : list of str or None
         What the classes are called.
+    prepare : (function, function) or None
+        What makes network input of stored source and target examples, as
+        :func:`minidann.train.fit` found it; None if that is not known.
 
     Raises
     ------
@@ -100,6 +105,7 @@ class DANN:
         self.reduction, self.domain_weight = reduction, float(domain_weight)
         self.preparation: dict[str, Any] | None = None
         self.class_names: list[str] | None = None
+        self.prepare: tuple[Callable, Callable] | None = None
         self._reversal = GradientReversal()
         self._reversed_domain_head = Sequential([self._reversal, domain_head])
 
@@ -318,7 +324,10 @@ class DANN:
 
     @on_all_cores
     def predict(self, x: Array, batch_size: int = 500) -> Array:
-        """The most probable class of each example: integers (N,)."""
+        """The most probable class of each example: integers (N,).
+
+        See :meth:`network_input` for x (N, ...).
+        """
         return self._batched(lambda part: self._label_logits(part).argmax(axis=1), x, batch_size)
 
     @on_all_cores
@@ -347,7 +356,8 @@ class DANN:
         They are examples of one domain; see :mod:`minidann.nn.batchnorm`.
         """
         check_array(x, "x")
-        adapt_batch_norm(self.features, x, self.label_head, self.domain_head)
+        require_finite(x)
+        adapt_batch_norm(self.features, self.network_input(x), self.label_head, self.domain_head)
 
     def _label_logits(self, x):
         return self.label_head.forward(self.features.forward(x))
@@ -358,9 +368,49 @@ class DANN:
         check_domain_units(logits.shape[-1])
         return (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
 
-    @staticmethod
-    def _batched(function, x, batch_size):
-        """``function`` on a part of x at a time, so that a large x needs little memory."""
+    def network_input(self, x: Array, domain: int = 1) -> Array:
+        """What the networks take: x itself, or x prepared as in training if it is integers.
+
+        So images can be given as the bytes that training got them as. Numbers with a fraction are
+        taken to be prepared already.
+
+        Parameters
+        ----------
+        x : array (N, ...)
+        domain : int
+            Whose preparation it is, if there are two: 0 that of the source, 1 that of the target.
+
+        Raises
+        ------
+        InputError
+            If x is integers and cannot be prepared here.
+        """
+        if not is_integer(x):
+            return x
+        if self.prepare is None and self.preparation is not None:
+            raise InputError(
+                f"the examples are {x.dtype}, as they are stored, but this network takes them "
+                "prepared; for images that is ImagePreparation.from_dict(dann.preparation)(images)"
+            )
+        return self.prepare[domain](x) if self.prepare else x
+
+    def parts(self, x: Array, batch_size: int, prepare: Callable | None = None) -> Iterator[Array]:
+        """Network input a part of x at a time, so that a large x needs little memory.
+
+        ``prepare`` makes it; by default :meth:`network_input` does.
+
+        Raises
+        ------
+        InputError
+            If x is no array, empty, or holds NaN or infinity, of which every network makes class 0.
+        """
         check_array(x, "x")
-        parts = [function(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
-        return array_module(x).concatenate(parts)
+        if not len(x):
+            raise InputError("there are no examples; give at least one")
+        require_finite(x)
+        for start in range(0, len(x), batch_size):
+            yield (prepare or self.network_input)(x[start : start + batch_size])
+
+    def _batched(self, function, x, batch_size):
+        found = [function(part) for part in self.parts(x, batch_size)]
+        return array_module(found[0]).concatenate(found)

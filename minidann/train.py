@@ -18,6 +18,7 @@ from minidann.dann import DANN
 from minidann.nn.optimizers import Optimizer
 from minidann.runtime.checks import check_labels, check_range
 from minidann.runtime.errors import InputError
+from minidann.runtime.preparing import repeated, unless_bytes
 from minidann.runtime.threads import all_cores
 
 Schedule = Callable[[float], float]  # of the progress p, 0 <= p < 1
@@ -80,6 +81,7 @@ def fit(
     check_optimizer(dann, optimizer)
     if objective == "label":
         lam = no_reversal
+    keep_preparation(dann, source, target or source)
     compute_gradients = OBJECTIVES[objective]
     training = Training(dann, optimizer, source, target, steps, tuple(callbacks))
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # History reports it once
@@ -149,6 +151,18 @@ def schedule_value(name: str, schedule: Schedule, p: float) -> float:
     if not math.isfinite(value):
         raise InputError(f"{name} is {value} at p = {p:g}; it must be a finite number")
     return float(value)
+
+
+def keep_preparation(dann: DANN, source: BatchStream, target: BatchStream) -> None:
+    """Let the network prepare stored examples as training does; see ``DANN.network_input``."""
+    prepares = [getattr(stream, "prepare", None) for stream in (source, target)]
+    of_source, of_target = map(repeated, prepares, (source.arrays[0], target.arrays[0]))
+    known = dann.prepare or dann.preparation
+    if known and of_source is of_target is unless_bytes:
+        return  # examples that are prepared already say nothing of how
+    dann.prepare = of_source, of_target
+    if to_dict := getattr(prepares[1], "to_dict", None):
+        dann.preparation = to_dict()
 
 
 def check_streams(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minidann import DANN
+from minidann.metrics import predictions
 from minidann.nn import Dense, Dropout, Sequential
 from minidann.nn.gradcheck import numerical_gradient
 from minidann.pseudo_labels import PseudoLabelDANN
@@ -427,3 +428,28 @@ def test_a_state_of_other_networks_changes_nothing(make_dann):
     dann.load_state_dict(make_dann(seed=1).state_dict())
     x = make_batch("dense")[0]
     np.testing.assert_array_equal(dann.predict_proba(x), make_dann(seed=1).predict_proba(x))
+
+
+NOT_A_NUMBER = {
+    "predict": lambda dann, x: dann.predict(x),
+    "predict_proba": lambda dann, x: dann.predict_proba(x),
+    "predict_domain": lambda dann, x: dann.predict_domain(x),
+    "transform": lambda dann, x: dann.transform(x),
+    "adapt_batch_norm": lambda dann, x: dann.adapt_batch_norm(x),
+    "predictions": predictions,
+}
+
+
+@pytest.mark.parametrize("ask", NOT_A_NUMBER.values(), ids=NOT_A_NUMBER)
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_what_is_not_a_number_is_not_class_0(make_dann, place, ask, number):
+    dann, (x, _, _) = make_dann("conv").convert(place), make_batch("conv")
+    x = x.copy()
+    x[-1, 0, 0, 0] = number
+    with pytest.raises(InputError, match=f"example {len(x) - 1} of x holds NaN or infinity"):
+        ask(dann, place(x))
+
+
+def test_no_examples_have_no_answers(make_dann, place):
+    with pytest.raises(InputError, match="there are no examples"):
+        make_dann("conv").convert(place).predict(place(make_batch("conv")[0][:0]))

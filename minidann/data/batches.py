@@ -7,6 +7,7 @@ import numpy as np
 
 from minidann.runtime.arrays import array_module, check_array, to_device_of
 from minidann.runtime.errors import InputError
+from minidann.runtime.finite import require_finite
 from minidann.runtime.state import (
     State,
     assign,
@@ -50,7 +51,7 @@ class Batches:
     ------
     InputError
         If one is no array (a Series of pandas would be indexed by its labels), they differ in
-        length or a batch is larger than they are.
+        length, a batch is larger than they are, or an example holds NaN or infinity.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Batches:
                 f"a batch of {size} examples cannot be drawn from a data set of {self.n}; "
                 f"choose a batch size from 1 to {self.n} for each domain"
             )
+        require_finite(arrays[0], "the examples")
         self.arrays, self.size, self.rng = arrays, size, rng
         self.prepare, self.transfer = prepare, transfer
         self._draw_order()

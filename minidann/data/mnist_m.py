@@ -68,14 +68,17 @@ def make_mnistm(
     Raises
     ------
     InputError
-        If there is no photograph or one is smaller than a digit.
+        If an array is not of bytes or of another shape, there is no photograph, or one is smaller
+        than a digit.
     """
+    require_bytes("digits", digits, "(N, H, W)", digits.ndim == 3)
     n, height, width = digits.shape
-    if not backgrounds:
+    if not len(backgrounds):
         raise InputError(
             "there are no backgrounds to blend the digits over; give at least one photograph"
         )
     for photograph in backgrounds:
+        require_bytes("photographs", photograph, "(H, W, 3)", photograph.shape[2:] == (3,))
         if photograph.shape[0] < height or photograph.shape[1] < width:
             size = "x".join(map(str, photograph.shape[:2]))
             raise InputError(
@@ -93,6 +96,15 @@ def make_mnistm(
         background = patches[top, left].transpose(0, 2, 3, 1)  # (n_i, H, W, 3)
         blended[rows] = blend(background, ink(digits[rows], binarize)[..., None])
     return blended
+
+
+def require_bytes(name: str, x: np.ndarray, wanted: str, fits: bool) -> None:
+    """Refuse images of another shape than is wanted, or of numbers that are not 0..255."""
+    if x.dtype != np.uint8 or not fits:
+        raise InputError(
+            f"the {name} are {x.dtype} of shape {x.shape}, but must be uint8 {wanted}, of 0..255; "
+            "np.rint(255 * x).astype(np.uint8) makes them of 0..1"
+        )
 
 
 def ink(digits: np.ndarray, binarize: bool = True) -> np.ndarray:

@@ -11,7 +11,7 @@ trained network prepares new images as those that it was trained on.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,10 +62,22 @@ def preparation(domain: Domain, transfer: Callable[[Array], Array]) -> Callable:
     transfer : function
         Takes arrays to the device; see :func:`minidann.runtime.device.transfer_to`.
     """
-    if domain.mean is None:
-        return lambda x: standardize(transfer(x))
-    mean, scale = transfer(domain.mean), np.float32(domain.scale)
-    return lambda x: normalize(transfer(x), mean, scale)
+    mean = None if domain.mean is None else transfer(domain.mean)
+    return _Preparation(mean, np.float32(domain.scale), transfer)
+
+
+@dataclass(frozen=True, eq=False)
+class _Preparation:
+    """What :func:`preparation` returns."""
+
+    mean: Array | None
+    scale: np.float32
+    transfer: Callable[[Array], Array]
+    repeatable: ClassVar[bool] = True  # no chance in it: predict may use it, too
+
+    def __call__(self, images: Array) -> Array:
+        x = self.transfer(images)
+        return standardize(x) if self.mean is None else normalize(x, self.mean, self.scale)
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,7 @@ class ImagePreparation:
     mean: tuple[float, float, float] | str
     fit: str = "pad"
     scale: float = 255.0
+    repeatable: ClassVar[bool] = True  # no chance in it: predict may use it, too
 
     def __post_init__(self) -> None:
         if not (type(self.size) is int and 1 <= self.size <= LARGEST_SIZE):

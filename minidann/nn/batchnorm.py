@@ -66,7 +66,8 @@ class BatchNorm(Layer):
     Raises
     ------
     ValueError
-        In training, if the batch does not divide into ``domains``.
+        In training, if the batch does not divide into ``domains``, or a channel has but
+        one value in each.
     """
 
     def __init__(
@@ -122,7 +123,13 @@ class BatchNorm(Layer):
                 "BatchNorm; use as many source as target examples"
             )
         self._y_shape = x.shape
-        return x.reshape(parts, -1, x.shape[-1])
+        x_parts = x.reshape(parts, -1, x.shape[-1])
+        if train and x_parts.shape[1] < 2:
+            raise ValueError(
+                "one value has no variance, and BatchNorm would return beta for any x; "
+                "use at least two examples of each domain in training"
+            )
+        return x_parts
 
     def _track(self, mu: Array, var: Array) -> None:
         """Move the running statistics towards those of this batch."""

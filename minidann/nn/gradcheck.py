@@ -57,6 +57,7 @@ from minidann.nn.losses import (
     softmax_cross_entropy,
 )
 from minidann.runtime.arrays import Array, array_module, to_host
+from minidann.runtime.command import finite
 from minidann.runtime.device import DEVICES, transfer_to
 from minidann.runtime.errors import InputError
 from minidann.runtime.twins import plain
@@ -72,24 +73,29 @@ def numerical_gradient(
     Parameters
     ----------
     f : function (x) -> float
-    x : float64 array
-        Moved by ``epsilon`` one element at a time, in place, and put back.
+    x : array
+        A float64 array is moved by ``epsilon`` one element at a time, in place, and
+        put back. Of any other f gets a float64 copy, for integers cannot be moved by
+        ``epsilon``, and float32 not exactly enough.
     epsilon : float
         Half the width of the difference, in the units of x.
 
     Returns
     -------
-    array, shape of x
+    float64 array, shape of x
         df/dx.
     """
+    x = np.asarray(x, dtype=np.float64)
     gradient = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         here = x[i]
-        x[i] = here + epsilon
-        above = f(x)
-        x[i] = here - epsilon
-        below = f(x)
-        x[i] = here
+        try:
+            x[i] = here + epsilon
+            above = f(x)
+            x[i] = here - epsilon
+            below = f(x)
+        finally:
+            x[i] = here
         gradient[i] = (above - below) / (2 * epsilon)
     return gradient
 
@@ -101,7 +107,18 @@ def relative_error(
 
     If neither is above ``floor``, both count as zero. What is not finite is infinitely
     wrong.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ: broadcasting would compare what does not belong together.
     """
+    analytic, numerical = (np.asarray(a, np.float64) for a in (analytic, numerical))
+    if analytic.shape != numerical.shape:
+        raise ValueError(
+            f"the gradient has the shape {analytic.shape}, but its differences "
+            f"{numerical.shape}; make them equal"
+        )
     with np.errstate(invalid="ignore"):
         difference = float(np.abs(analytic - numerical).max(initial=0))
     if not np.isfinite(difference):
@@ -168,6 +185,11 @@ def check_layer(
     Returns
     -------
     Report
+
+    Raises
+    ------
+    ValueError
+        If ``backward`` leaves out a gradient or returns one of another shape.
     """
     layer = copy.deepcopy(layer).convert(
         lambda array: to_host(array).astype(np.float64)
@@ -185,16 +207,20 @@ def check_layer(
     def loss(_):
         return float((to_host(forward()[1]) * upstream).sum())
 
-    errors = {
-        "x": relative_error(
-            to_host(worker.backward(transfer(upstream))),
-            input_factor * numerical_gradient(loss, x, epsilon),
-        )
-    }
-    for name, parameter in layer.params.items():
-        errors[name] = relative_error(
-            to_host(worker.grads[name]), numerical_gradient(loss, parameter, epsilon)
-        )
+    gradients = {"x": worker.backward(transfer(upstream))} | worker.grads
+    errors = {}
+    for name, array in ({"x": x} | layer.params).items():
+        gradient = gradients.get(name)
+        shape = getattr(gradient, "shape", None)
+        if shape != array.shape:
+            found = "none" if shape is None else f"one of shape {shape}"
+            raise ValueError(
+                f"{type(layer).__name__}.backward must set a gradient of {name} of "
+                f"shape {array.shape}, but it set {found}"
+            )
+        factor = input_factor if name == "x" else 1.0
+        numerical = factor * numerical_gradient(loss, array, epsilon)
+        errors[name] = relative_error(to_host(gradient), numerical)
     return Report(errors)
 
 
@@ -404,7 +430,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=finite,
         default=TOLERANCE,
         help="largest relative error that passes (default: %(default)s)",
     )
@@ -426,7 +452,7 @@ def print_table(checks: list, plant: Callable | None, tolerance: float) -> int:
     )
     for name, case, check in checks:
         for of, error in check(plant).errors.items():
-            wrong = error > tolerance
+            wrong = not error <= tolerance  # nan is wrong, too
             failures += wrong
             verdict = "WRONG" if wrong else "ok"
             print(f"{name:<22} {case:<34} {of:<12} {error:>22.1e}  {verdict}")

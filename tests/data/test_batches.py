@@ -125,3 +125,11 @@ def test_a_batch_must_fit_the_data_set(n, size):
 def test_each_example_needs_its_label():
     with pytest.raises(InputError, match="differ in length: 5, 4"):
         Batches(np.zeros(5), np.zeros(4), size=2, rng=np.random.default_rng(0))
+
+
+def test_a_hole_in_a_table_is_found_before_training(place):
+    """Not when training diverges, as if the learning rate were too high."""
+    x = np.ones((6, 3), np.float32)
+    x[4, 1] = np.nan
+    with pytest.raises(InputError, match=r"column 1 of the examples holds NaN.*row 4 first"):
+        Batches(place(x), place(np.arange(6)), size=2, rng=np.random.default_rng(0))

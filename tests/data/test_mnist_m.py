@@ -388,3 +388,23 @@ def test_without_data_there_is_no_pair(no_data, tmp_path):
 def test_the_real_pair_is_kept_and_read_again(tmp_path, made):
     first, again = (cached_mnistm_pair(cache_dir=tmp_path) for _ in range(2))
     assert len(made) == 1 and equal(first, again) and again[1].x_train.shape == (60000, 28, 28, 3)
+
+
+@pytest.mark.parametrize("binarize", [True, False])
+@pytest.mark.parametrize(
+    "digits, photographs, said",
+    [
+        (lambda x: x / 255, lambda x: x, r"the digits are float64 of shape \(64, 28, 28\)"),
+        (lambda x: x, lambda x: x / 255, r"the photographs are float64 of shape \(40, 50, 3\)"),
+        (lambda x: x.astype(int), lambda x: x, "the digits are int64"),
+        (lambda x: x[..., None], lambda x: x, r"of shape \(64, 28, 28, 1\)"),
+        (lambda x: x.reshape(64, -1), lambda x: x, r"of shape \(64, 784\)"),
+        (lambda x: x, lambda x: x[..., 0], r"the photographs are uint8 of shape \(40, 50\)"),
+        (lambda x: x, lambda x: np.dstack([x, x[..., :1]]), r"of shape \(40, 50, 4\)"),
+    ],
+)
+def test_images_that_are_not_bytes_are_refused(digits, photographs, said, binarize):
+    """Of 0..1, each would be cut to 0 when it is blended, or all but white."""
+    backgrounds = [photographs(one) for one in synthetic_photographs()]
+    with pytest.raises(InputError, match=said):
+        make_mnistm(digits(synthetic_digits()), backgrounds, binarize=binarize)

@@ -176,3 +176,13 @@ def test_adopted_statistics_are_those_of_the_examples_and_dropout_stays_out_of_i
     assert first.domains == 2 and first.momentum == second.momentum == 0.9
     np.testing.assert_allclose(network.forward(x), y, atol=1e-5)
     np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape, domains", [((1, 3), 1), ((2, 3), 2), ((1, 1, 1, 3), 1)])
+def test_one_value_of_a_channel_has_no_variance(place, shape, domains):
+    """Its xhat is 0 and y is beta: the layers above would be trained on nothing."""
+    layer = BatchNorm(3, domains=domains).convert(place)
+    with pytest.raises(ValueError, match="at least two examples of each domain"):
+        layer.forward(place(np.ones(shape, np.float32)), train=True)
+    layer.forward(place(np.ones(shape, np.float32)))
+    BatchNorm(3).convert(place).forward(place(np.ones((1, 1, 2, 3), np.float32)), train=True)

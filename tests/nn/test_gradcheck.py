@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from strict_cupy import meter
 
-from minidann.nn import BatchNorm, Dense, Dropout, ReLU, Sequential, conv, gradcheck
+from minidann.nn import BatchNorm, Dense, Dropout, Layer, ReLU, Sequential, conv, gradcheck
 from minidann.nn.losses import softmax_cross_entropy
 from minidann.runtime import device
 from minidann.runtime.arrays import to_host
@@ -29,6 +29,22 @@ def test_differences_of_a_polynomial_are_its_derivative():
         gradcheck.numerical_gradient(lambda x: float((x**3 + x).sum()), x), 3 * x**2 + 1, rtol=1e-8
     )
     np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.float32, list])
+def test_differences_of_numbers_that_cannot_be_moved_exactly_are_right_too(kind):
+    """An integer that is moved by 1e-5 stays where it was, or falls to the one below."""
+    x = [3, 4] if kind is list else np.array([3, 4], kind)
+    gradient = gradcheck.numerical_gradient(lambda x: float((x**2).sum()), x)
+    np.testing.assert_allclose(gradient, [6, 8], rtol=1e-8)
+    assert list(x) == [3, 4]
+
+
+def test_an_element_is_put_back_whatever_f_raises():
+    x = np.ones(2)
+    with pytest.raises(ZeroDivisionError):
+        gradcheck.numerical_gradient(lambda x: 1 / 0, x)
+    np.testing.assert_array_equal(x, 1)
 
 
 @pytest.mark.parametrize("i", range(len(CASES)), ids=CASES)
@@ -61,6 +77,13 @@ def test_the_program_checks_the_lesson_if_asked_to(monkeypatch, arguments, plain
 
 def test_the_tolerance_decides(on):
     assert gradcheck.main(["--layer", "Dense", "--tolerance", "0", *on]) == 1
+
+
+@pytest.mark.parametrize("tolerance", ["nan", "inf"])
+def test_a_tolerance_that_passes_everything_is_refused(tolerance, capsys):
+    with pytest.raises(SystemExit):
+        gradcheck.main(["--layer", "Dense", "--tolerance", tolerance])
+    assert f"{tolerance} is not a finite number" in capsys.readouterr().err
 
 
 @on_the_stand_in
@@ -149,6 +172,58 @@ def test_a_gradient_that_is_not_finite_fails():
     for bad in (np.nan, np.inf):
         with np.errstate(invalid="ignore"):
             assert gradcheck.relative_error(np.array([1.0, bad]), np.ones(2)) == np.inf
+
+
+@pytest.mark.parametrize("shapes", [((1, 3), (5, 3)), ((3,), (5, 3)), ((), (2,)), ((4,), (4, 1))])
+def test_gradients_of_two_shapes_are_not_broadcast(shapes):
+    with pytest.raises(ValueError, match="the gradient has the shape"):
+        gradcheck.relative_error(*map(np.ones, shapes))
+
+
+def test_the_error_of_bytes_does_not_wrap_around():
+    assert gradcheck.relative_error(np.array([0], np.uint8), np.array([255], np.uint8)) == 1
+
+
+class Scale(Layer):
+    """y = W x, with a backward that each test gives."""
+
+    def __init__(self, backward):
+        super().__init__()
+        self.params = {"W": np.full(3, 2.0)}
+        self.backward_of = backward
+
+    def forward(self, x, train=False):
+        self.x = x
+        return self.params["W"] * x
+
+    def backward(self, dy):
+        return self.backward_of(self, dy)
+
+
+def without_grads(self, dy):
+    return self.params["W"] * dy
+
+
+def summed_to_a_number(self, dy):
+    self.grads["W"] = (dy * self.x).sum()
+    return self.params["W"] * dy
+
+
+def without_a_return(self, dy):
+    self.grads["W"] = (dy * self.x).sum(axis=0)
+
+
+@pytest.mark.parametrize(
+    "backward, said",
+    [
+        (without_grads, r"gradient of W of shape \(3,\), but it set none"),
+        (summed_to_a_number, r"gradient of W of shape \(3,\), but it set one of shape \(\)"),
+        (without_a_return, r"gradient of x of shape \(5, 3\), but it set none"),
+    ],
+)
+def test_a_backward_that_leaves_out_a_gradient_is_named(backward, said):
+    with pytest.raises(ValueError, match=rf"Scale\.backward must set a {said}"):
+        gradcheck.check_layer(Scale(backward), np.ones((5, 3)))
 
 
 def test_the_error_is_relative_to_the_larger_of_the_two():
