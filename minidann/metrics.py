@@ -106,7 +106,8 @@ def evaluate(
     Raises
     ------
     InputError
-        If labels are -1 and 1: they look like two classes, of which -1 would not count.
+        If labels are not (N,), or are -1 and 1: they look like two classes, of which -1 would not
+        count.
     """
     result = {}
     of_source = ("source", *source, prepare)
@@ -115,6 +116,11 @@ def evaluate(
         prepare_x = prepare_x or partial(dann.network_input, domain=domain)
         classes, domains = predictions(dann, x, prepare_x)
         labels = np.full(len(classes), UNKNOWN) if y is None else to_host(y)
+        if labels.shape != classes.shape:
+            raise InputError(
+                f"{name} has {len(classes)} examples, but its labels are an array of shape "
+                f"{labels.shape}; give one for each"
+            )
         if (known := is_known(labels)).any():
             result[f"{name}_class"] = accuracy(classes[known], labels[known])
         result[f"{name}_domain"] = accuracy(domains, domain)

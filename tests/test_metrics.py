@@ -42,6 +42,12 @@ def test_labels_of_minus_and_plus_one_are_not_half_unknown(make_dann):
         evaluate(make_dann(), SOURCE, (TARGET.x, 2 * TARGET.y - 1))
 
 
+@pytest.mark.parametrize("shape", [(59,), (60, 1), (), (60, 3)])
+def test_labels_are_one_for_each_example(make_dann, shape):
+    with pytest.raises(InputError, match="target has 60 examples, but its labels are an array"):
+        evaluate(make_dann(), SOURCE, (TARGET.x, np.full(shape, -1)))
+
+
 # --- stored examples are prepared as in training
 
 
