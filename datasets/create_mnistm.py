@@ -8,6 +8,7 @@ minidann.mnistm`` trains on.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minidann.data import load_backgrounds, load_mnist, mnistm_pair
-from minidann.runtime.command import clear_errors
+from minidann.runtime.command import clear_errors, user_path
 from minidann.runtime.files import replacing, writable
 
 
@@ -27,13 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     here = Path(__file__).parent
     parser.add_argument(
         "--out",
-        type=Path,
+        type=user_path,
         default=here / "mnistm.npz",
         metavar="FILE",
         help="the .npz file to write (default: mnistm.npz beside this script)",
     )
     parser.add_argument(
         "--data-dir",
+        type=os.path.expanduser,
         metavar="DIR",
         help="folder that holds mnist/ and bsds500/ "
         "(default: $MINIDANN_DATA, datasets/, ~/.cache/minidann)",

@@ -4,6 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from minidann.runtime.command import clear_errors
+
 PROGRAMS = {
     "blobs": ("DANN on points in the plane", "10 seconds"),
     "mnistm": ("MNIST to MNIST-M; --data digits: no files", "4 to 15 minutes a run"),
@@ -18,6 +20,7 @@ PROGRAMS = {
 }
 
 
+@clear_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the list."""
     parser = argparse.ArgumentParser(

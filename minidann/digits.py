@@ -110,10 +110,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     begin(settings, execution(options))
     if options.matrix:
         sources = targets = available(MATRIX, settings)
+        pairs = pair_up(sources, targets)
     else:
         sources, targets = options.source, options.target
-        load_sets((*sources, *targets), settings)
-    pairs = pair_up(sources, targets)
+        pairs = pair_up(sources, targets)
+        load_sets(dict.fromkeys((*sources, *targets)), settings)
     chosen = [method for method in methods(options) if not (options.matrix and method == "target")]
     tasks = plan(pairs, chosen, seeds(options))
     settings = replace(settings, tested=tuple(targets), models=name_models(tasks))

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = ImageSettings.from_options(
         options, steps=steps, tested=pair[1:], models=name_models(tasks)
     )
-    run_pair("mnistm", tasks, settings, options)
+    run_pair("mnistm", tasks, settings, options, "run with --data digits, which needs no files")
     return 0
 
 

@@ -19,7 +19,7 @@ from minidann.dann import DANN
 from minidann.data.photographs import LARGEST_PHOTOGRAPH, as_shown, decode
 from minidann.data.preprocessing import ImagePreparation
 from minidann.data.store import read
-from minidann.runtime.command import clear_errors, positive
+from minidann.runtime.command import clear_errors, positive, user_path
 from minidann.runtime.errors import InputError
 
 
@@ -89,10 +89,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "exit status is 1.",
     )
     parser.add_argument(
-        "model", type=Path, help="a model.npz that a program has written, or DANN.save"
+        "model", type=user_path, help="a model.npz that a program has written, or DANN.save"
     )
     parser.add_argument(
-        "images", type=Path, nargs="+", metavar="image", help="PNG or JPEG files of any size"
+        "images", type=user_path, nargs="+", metavar="image", help="PNG or JPEG files of any size"
     )
     parser.add_argument(
         "--top",

@@ -10,11 +10,12 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from minidann.data.fetch import fetch_dataset, locate, missing
-from minidann.data.registry import DATASETS, DataSet, find_dataset
-from minidann.data.store import folders
-from minidann.runtime.command import clear_errors
+from minidann.data.fetch import fetch_dataset, missing
+from minidann.data.registry import DATASETS, DataSet, find_dataset, parts_of, require_files
+from minidann.data.store import expanded, folders, locate
+from minidann.runtime.command import clear_errors, user_path
 from minidann.runtime.errors import InputError
 
 SEARCHED = "--data-dir, then $MINIDANN_DATA, then datasets/, then ~/.cache/minidann"
@@ -50,7 +51,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         epilog=f"examples:\n{usage}\n\nFiles are sought in {SEARCHED}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="folder that is searched first")
+    folder: dict[str, Any] = {"metavar": "DIR", "type": os.path.expanduser}
+    parser.add_argument("--data-dir", help="folder that is searched first", **folder)
     commands = parser.add_subparsers(dest="command", title="commands", metavar="{fetch,show}")
     about = (
         "Download data sets. A download that was stopped goes on where it was, "
@@ -70,7 +72,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "folder to put them in, created if it is missing "
         "(default: $MINIDANN_DATA, or ~/.cache/minidann)"
     )
-    fetching.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS, help=into)
+    fetching.add_argument("--data-dir", default=argparse.SUPPRESS, help=into, **folder)
     showing = commands.add_parser(
         "show",
         help="draw what is in data sets",
@@ -82,13 +84,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     showing.add_argument(
         "--out",
-        type=Path,
+        type=user_path,
         default=Path("sheet.png"),
         metavar="FILE",
         help="the picture; its suffix determines the format (default: %(default)s)",
     )
     showing.add_argument(
-        "--data-dir", metavar="DIR", default=argparse.SUPPRESS, help="folder that is searched first"
+        "--data-dir", default=argparse.SUPPRESS, help="folder that is searched first", **folder
     )
     showing.add_argument(
         "--seed",
@@ -101,16 +103,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def fetchable() -> list[str]:
     """Names of the data sets that can be downloaded."""
-    return [
-        name
-        for name, dataset in DATASETS.items()
-        if dataset.files and all(file.addresses for file in dataset.files)
-    ]
+    return [name for name, dataset in DATASETS.items() if dataset.fetchable]
 
 
 def fetch(args: argparse.Namespace) -> int:
     """Download what is named."""
-    folder = Path(
+    folder = expanded(
         args.data_dir or os.environ.get("MINIDANN_DATA") or Path.home() / ".cache" / "minidann"
     )
     if folder.exists() and not folder.is_dir():
@@ -143,31 +141,26 @@ def to_fetch(names: Iterable[str]) -> list[DataSet]:
     """
     found = {}
     for name in names:
-        for part in find_dataset(name).parts or (name,):
-            if part not in fetchable():
-                raise InputError(why_not(DATASETS[part]))
-            found[part] = DATASETS[part]
+        for part in parts_of(find_dataset(name)):
+            if not part.fetchable:
+                raise InputError(why_not(part))
+            found[part.name] = part
     return list(found.values())
 
 
 def why_not(dataset: DataSet) -> str:
     """Why a data set cannot be downloaded, in a sentence."""
-    if not dataset.files:
-        return (
-            f"{dataset.name} needs no files and can be used as it is; "
-            f"fetch is for {', '.join(fetchable())}"
-        )
-    folder = Path(dataset.files[0].name).parts[0]
+    if dataset.files:
+        return dataset.by_hand()
     return (
-        f"{dataset.name} has no address that a program could download it from; "
-        f"get it by hand ({dataset.source}) and put it in {folder}/ of a data folder"
+        f"{dataset.name} needs no files and can be used as it is; "
+        f"fetch is for {', '.join(fetchable())}"
     )
 
 
 def show(args: argparse.Namespace) -> int:
     """Draw what is named."""
-    for name in args.names:
-        find_dataset(name)
+    require_files(args.names, args.data_dir)
     from minidann.data import sheets  # matplotlib takes a second to import
 
     sheets.show(args.names, args.out, args.data_dir, args.seed)
@@ -184,7 +177,7 @@ def entry(dataset: DataSet, data_dir: str | None = None) -> str:
 
 def state(dataset: DataSet, data_dir: str | None = None) -> tuple[str, str, str]:
     """(whether it is there, in which folders, its size on disk), in words."""
-    files = [file for part in dataset.parts for file in DATASETS[part].files] or dataset.files
+    files = [file for part in parts_of(dataset) for file in part.files]
     if not files:
         return "needs no files", "", ""
     paths = [path for file in files if (path := locate(file, data_dir))]

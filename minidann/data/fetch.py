@@ -30,7 +30,7 @@ from urllib.request import Request
 from tqdm import tqdm
 
 from minidann.data.connections import urlopen
-from minidann.data.store import File, PathLike, folders
+from minidann.data.store import File, PathLike, present
 from minidann.runtime.errors import InputError, in_words
 from minidann.runtime.files import read_bytes, replacing
 
@@ -333,17 +333,6 @@ def check(dataset: DataSet, folder: Path, remedy: str) -> None:
 def missing(dataset: DataSet, folder: PathLike) -> list[File]:
     """The files of a data set that are not in the folder."""
     return [file for file in dataset.files if not present(file, folder)]
-
-
-def present(file: File, folder: PathLike) -> Path | None:
-    """Path of a file in one folder, also without its .gz or unpacked; None if it is not there."""
-    candidates = (Path(folder, name) for name in file.candidates)
-    return next((path for path in candidates if path.exists()), None)
-
-
-def locate(file: File, data_dir: PathLike | None = None) -> Path | None:
-    """Path of a file in the first data folder that has it; None if none does."""
-    return next((path for folder in folders(data_dir) if (path := present(file, folder))), None)
 
 
 def lend(path: Path, staged: Path) -> None:

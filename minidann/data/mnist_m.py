@@ -185,7 +185,8 @@ def cached_mnistm_pair(
     InputError
         If the files of MNIST or BSDS500 are missing or damaged.
     """
-    used = [find(file, data_dir).resolve() for file in (*mnist.FILES.values(), BSDS500)]
+    files = [file._replace(dataset="mnistm") for file in (*mnist.FILES.values(), BSDS500)]
+    used = [find(file, data_dir).resolve() for file in files]  # fetch mnistm downloads all of them
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in used]
     key = repr((CACHE_VERSION, seed, stats))
     folder = Path(cache_dir or Path.home() / ".cache" / "minidann" / "mnistm")

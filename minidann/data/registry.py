@@ -4,7 +4,7 @@
 :func:`load_dataset` loads one by its name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from minidann.data import (
 )
 from minidann.data.mnist import Digits
 from minidann.data.sklearn_digits import load_digits_pair
-from minidann.data.store import File
+from minidann.data.store import File, PathLike, folders, locate
 from minidann.runtime.errors import InputError
 
 Folder = str | Path | None
@@ -57,6 +57,19 @@ class DataSet(NamedTuple):
     parts: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     classes: tuple[str, ...] = tuple("0123456789")
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether ``python -m minidann.data fetch`` can download its files."""
+        return bool(self.files) and all(file.addresses for file in self.files)
+
+    def by_hand(self) -> str:
+        """How to get files that cannot be downloaded."""
+        folder = Path(self.files[0].name).parts[0]
+        return (
+            f"{self.name} has no address that a program could download it from; "
+            f"get it by hand ({self.source}) and put it in {folder}/ of a data folder"
+        )
 
 
 def load_dataset(
@@ -93,6 +106,7 @@ def load_dataset(
         data set that is no set of images in this form.
     """
     dataset = find_dataset(name)
+    require_files([name], data_dir)
     given = {"binarize": binarize, "limit": limit}
     data = dataset.load(data_dir, **{option: given[option] for option in dataset.options})
     if limit is None:
@@ -113,6 +127,53 @@ def find_dataset(name: str) -> DataSet:
     if name not in DATASETS:
         raise InputError(f"there is no data set {name!r}; choose from {', '.join(DATASETS)}")
     return DATASETS[name]
+
+
+def parts_of(dataset: DataSet) -> list[DataSet]:
+    """The data sets that it is made of, which is itself if it has files of its own."""
+    return [DATASETS[part] for part in dataset.parts] or [dataset]
+
+
+def require_files(
+    names: Iterable[str], data_dir: PathLike | None = None, otherwise: str = ""
+) -> None:
+    """Refuse data sets whose files are not there, all of them in one sentence.
+
+    Who has none of them would else learn of one after another, each after a download.
+
+    Parameters
+    ----------
+    names : iterable of str
+    data_dir : path, optional
+        Searched before the folders of :mod:`minidann.data.store`.
+    otherwise : str
+        What else can be done, for the message: ``"run with --data digits"``.
+
+    Raises
+    ------
+    InputError
+        If some of what is missing can be downloaded; for the rest each loader says more.
+    """
+    parts = {part.name: part for name in names for part in parts_of(find_dataset(name))}
+    missing = {
+        name: [file.name for file in part.files if not locate(file, data_dir)]
+        for name, part in parts.items()
+    }
+    lacking = [parts[name] for name, files in missing.items() if files]
+    if not any(part.fetchable for part in lacking):
+        return
+    files = [found for found in missing.values() if found]
+    said = ", ".join(f"{first}{f' and {len(more)} more' if more else ''}" for first, *more in files)
+    fetch = [part.name for part in lacking if part.fetchable]
+    remedies = [f"python -m minidann.data fetch {' '.join(fetch)} downloads them"]
+    remedies += [part.by_hand() for part in lacking if not part.fetchable]
+    remedies += ["or put them there yourself, name another folder with --data-dir or MINIDANN_DATA"]
+    searched = ", ".join(map(str, folders(data_dir)))
+    raise InputError(
+        f"{said} {'is' if len(files) == len(files[0]) == 1 else 'are'} in none of the data folders "
+        f"({searched}); {'; '.join(remedies)}"
+        f"{f', or {otherwise}' if otherwise else ''}"
+    )
 
 
 def load_mnist(data_dir: Folder = None, binarize: bool | None = None) -> Digits:

@@ -42,7 +42,7 @@ GTSRB_SMALL = File(
 )
 LARGEST = 1 << 28  # bytes of all arrays of a file; the larger one holds 10 million
 TRACK = re.compile(r"\d{5}/(\d{5})_\d{5}\.ppm", re.ASCII)
-REMEDY = "replace it, or use the releases, which need no such file (--data release)"
+REMEDY = "replace it, or use the releases, synsigns and gtsrb, which need no such file"
 
 
 def load_synsigns_small(data_dir: PathLike | None = None) -> Digits:
@@ -117,7 +117,7 @@ def read_small(file: File, data_dir: PathLike | None = None) -> Mapping[str, np.
         file,
         data_dir,
         remedy="it is not distributed: name the folder that holds it with --data-dir or "
-        "MINIDANN_DATA, or use the releases (--data release)",
+        "MINIDANN_DATA, or use the releases, synsigns and gtsrb",
     )
     try:
         arrays = read_npz(path, LARGEST, unpacked=LARGEST)

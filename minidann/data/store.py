@@ -54,10 +54,37 @@ class File(NamedTuple):
 
 
 def folders(data_dir: PathLike | None = None) -> list[Path]:
-    """The folders that are searched, in order."""
+    """The folders that are searched, in order.
+
+    Raises
+    ------
+    InputError
+        If ``data_dir`` is not a folder.
+    """
+    if data_dir and not expanded(data_dir).is_dir():
+        raise InputError(
+            f"{data_dir} is not a folder; name the one that holds the data sets with --data-dir, "
+            "or leave it out"
+        )
     named = [data_dir, os.environ.get("MINIDANN_DATA")]
     standard = [Path("datasets"), Path.home() / ".cache" / "minidann"]
-    return [Path(folder) for folder in named if folder] + standard
+    return [expanded(folder) for folder in named if folder] + standard
+
+
+def expanded(path: PathLike) -> Path:
+    """The path with the home folder in place of ``~``, which no shell replaces in a variable."""
+    return Path(os.path.expanduser(path))
+
+
+def present(file: File, folder: PathLike) -> Path | None:
+    """Path of a file in one folder, under any of its names; None if it is not there."""
+    candidates = (Path(folder, name) for name in file.candidates)
+    return next((path for path in candidates if path.exists()), None)
+
+
+def locate(file: File, data_dir: PathLike | None = None) -> Path | None:
+    """Path of a file in the first data folder that has it; None if none does."""
+    return next((path for folder in folders(data_dir) if (path := present(file, folder))), None)
 
 
 def find(file: File, data_dir: PathLike | None = None, *, remedy: str = "") -> Path:
@@ -77,21 +104,13 @@ def find(file: File, data_dir: PathLike | None = None, *, remedy: str = "") -> P
     InputError
         If the file is in none of the folders, or ``data_dir`` is not a folder.
     """
-    if data_dir and not Path(data_dir).is_dir():
-        raise InputError(
-            f"{data_dir} is not a folder; name the one that holds the data sets with --data-dir, "
-            "or leave it out"
-        )
-    for folder in folders(data_dir):
-        for candidate in file.candidates:
-            if (folder / candidate).exists():
-                return folder / candidate
+    if path := locate(file, data_dir):
+        return path
     searched = ", ".join(str(folder) for folder in folders(data_dir))
     dataset = file.dataset or Path(file.name).parts[0]
     remedy = remedy or (
         f"python -m minidann.data fetch {dataset} downloads it from {file.addresses[0]}; "
-        "or put it there yourself, name another folder with --data-dir or MINIDANN_DATA, "
-        "or run with --data digits, which needs no files"
+        "or put it there yourself, or name another folder with --data-dir or MINIDANN_DATA"
     )
     raise InputError(f"{file.name} is in none of the data folders ({searched}); {remedy}")
 

@@ -113,7 +113,7 @@ class ImageSettings(Settings):
 
     def absolute(self) -> Self:
         """The same with absolute paths, $MINIDANN_DATA among them."""
-        folder = self.data_dir or os.environ.get("MINIDANN_DATA")
+        folder = os.path.expanduser(self.data_dir or os.environ.get("MINIDANN_DATA", ""))
         return replace(
             super().absolute(), data_dir=str(Path(folder).absolute()) if folder else None
         )

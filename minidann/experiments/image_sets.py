@@ -6,7 +6,7 @@ from functools import cache
 
 from minidann.data import Digits, as_pair
 from minidann.data.pairs import Domain
-from minidann.data.registry import find_dataset, load_dataset
+from minidann.data.registry import find_dataset, load_dataset, require_files
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.recipes import RECIPES, Recipe
 from minidann.runtime.errors import InputError
@@ -24,14 +24,16 @@ def class_names(name: str) -> list[str]:
     return list(find_dataset(name).classes)
 
 
-def load_sets(names: Iterable[str], settings: ImageSettings) -> None:
+def load_sets(names: Iterable[str], settings: ImageSettings, otherwise: str = "") -> None:
     """Meet a file that is not there now, not after an hour of training.
 
     Raises
     ------
     InputError
-        If a set is missing or damaged.
+        If a set is missing or damaged; ``otherwise`` is what can be done without missing ones.
     """
+    names = list(names)
+    require_files(names, settings.data_dir, otherwise)
     for name in names:
         load_digits(name, RECIPES[settings.recipe], settings)
 

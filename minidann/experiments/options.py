@@ -1,11 +1,12 @@
 """The options that programs share, in the words of ``--help``."""
 
 import argparse
+import os
 from pathlib import Path
 
 from minidann.experiments.config import Execution
 from minidann.experiments.runs import METHODS
-from minidann.runtime.command import finite, positive
+from minidann.runtime.command import finite, positive, user_path
 from minidann.runtime.device import DEVICES
 
 
@@ -66,7 +67,7 @@ def add_options(
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=user_path,
         default=Path(out),
         metavar="DIR",
         help="folder for results, figures and model.npz (default: %(default)s)",
@@ -108,6 +109,7 @@ def add_data_dir_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--data-dir``."""
     parser.add_argument(
         "--data-dir",
+        type=os.path.expanduser,
         metavar="DIR",
         help="folder that is searched first for data sets, which holds mnist/, bsds500/ ...",
     )

@@ -13,7 +13,11 @@ from minidann.experiments.tables import pair_table
 
 
 def run_pair(
-    program: str, tasks: Sequence[Task], settings: ImageSettings, options: argparse.Namespace
+    program: str,
+    tasks: Sequence[Task],
+    settings: ImageSettings,
+    options: argparse.Namespace,
+    otherwise: str = "",
 ) -> None:
     """Run tasks on one pair, write records, model and figures, print the table.
 
@@ -26,6 +30,8 @@ def run_pair(
     settings : ImageSettings
     options : argparse.Namespace
         What was asked for on the command line.
+    otherwise : str
+        What can be done without files that are missing, for the message.
 
     Raises
     ------
@@ -34,7 +40,7 @@ def run_pair(
     """
     pair = tasks[0].pair
     begin(settings, execution(options))
-    load_sets(pair, settings)
+    load_sets(pair, settings, otherwise)
     outcomes = conduct(
         Experiment(
             program, train_and_test, tuple(tasks), settings, execution(options), vars(options)

@@ -19,8 +19,8 @@ def pair_up(sources: Sequence[str], targets: Sequence[str]) -> list[Pair]:
     pairs = [(source, target) for source in sources for target in targets if source != target]
     if not pairs:
         raise InputError(
-            f"{', '.join(sources)} and {', '.join(targets)} make no pair of source and target; "
-            "choose two different sets"
+            f"{', '.join(dict.fromkeys((*sources, *targets)))} makes no pair of source and target; "
+            "choose a target that is another set than the source"
         )
     return list(dict.fromkeys(pairs))
 

@@ -18,7 +18,7 @@ from minidann.experiments.config import Execution
 from minidann.experiments.options import add_data_dir_option, add_jobs_option
 from minidann.experiments.replays import Replay, check_data, execute, judge, replays, table
 from minidann.experiments.runners import run_tasks
-from minidann.runtime.command import Stopped, clear_errors, positive
+from minidann.runtime.command import Stopped, clear_errors, positive, user_path
 from minidann.runtime.errors import InputError
 
 RESULTS = Path(minidann.__file__).parents[1] / "docs" / "results"
@@ -42,7 +42,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "records",
         nargs="*",
-        type=Path,
+        type=user_path,
         metavar="RECORD.json",
         help="results.json files of the programs (default: those of docs/results, most of which "
         "take hours)",

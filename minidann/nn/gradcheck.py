@@ -60,6 +60,7 @@ from minidann.runtime.arrays import Array, array_module, to_host
 from minidann.runtime.command import finite
 from minidann.runtime.device import DEVICES, transfer_to
 from minidann.runtime.errors import InputError
+from minidann.runtime.output import while_read
 from minidann.runtime.twins import plain
 
 TOLERANCE = 1e-7
@@ -469,16 +470,20 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     checks = [check for check in checks if args.layer in (None, check[0])]
     plant = plant_layer(PLANTS[args.plant][1]) if args.plant else None
-    with plain() if args.plain else nullcontext():
+    with while_read(), plain() if args.plain else nullcontext():
         failures = print_table(checks, plant, args.tolerance)
+        print(f"\n{verdict(failures, args)}")
+    return 1 if failures else 0
+
+
+def verdict(failures: int, args: argparse.Namespace) -> str:
+    """What the table comes to."""
     if args.plant:
         caught = f"caught it in {failures} gradients" if failures else "did not notice"
-        print(f"\nPlanted: {PLANTS[args.plant][0]}. The check {caught}.")
-    elif failures:
-        print(f"\n{failures} wrong gradients.")
-    else:
-        print(f"\nEvery gradient agrees with its differences to {args.tolerance:g}.")
-    return 1 if failures else 0
+        return f"Planted: {PLANTS[args.plant][0]}. The check {caught}."
+    if failures:
+        return f"{failures} wrong gradients."
+    return f"Every gradient agrees with its differences to {args.tolerance:g}."
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 
 from minidann.runtime.errors import InputError, TrainingError
+from minidann.runtime.output import while_read
 
 Main = Callable[[Sequence[str] | None], int | None]
 
@@ -27,6 +30,14 @@ def finite(text: str) -> float:
     return value
 
 
+def user_path(text: str) -> Path:
+    """argparse type: a path, in which ``~`` is the home folder.
+
+    A shell replaces it at the beginning of a word alone, and not in ``--out=~/runs``.
+    """
+    return Path(os.path.expanduser(text))
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C, after the user has been told what had finished and where it is kept."""
 
@@ -34,13 +45,14 @@ class Stopped(KeyboardInterrupt):
 def clear_errors(main: Main) -> Callable[..., int | None]:
     """Let a ``main`` answer a user's mistake, a damaged file or a full disk in one sentence.
 
-    The exit status is then 1; after Ctrl-C it is 130.
+    The exit status is then 1; after Ctrl-C it is 130. A reader of the output may leave early.
     """
 
     @wraps(main)
     def wrapped(argv: Sequence[str] | None = None) -> int | None:
         try:
-            return main(argv)
+            with while_read():
+                return main(argv)
         except (InputError, TrainingError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

@@ -156,7 +156,7 @@ def test_a_folder_in_place_of_a_file_is_named(folder, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_file_says_where_to_get_it_and_what_needs_none(folder, name):
     (folder / "mnist" / f"{name}.gz").unlink()
-    with pytest.raises(InputError, match=rf"{name}.*https://.*--data digits"):
+    with pytest.raises(InputError, match=rf"{name}.*https://.*--data-dir"):
         load_mnist(folder)
 
 

@@ -177,7 +177,7 @@ def test_a_folder_in_place_of_the_archive_is_named(no_data, tmp_path):
 
 
 def test_a_missing_archive_says_where_to_get_it_and_what_needs_none(no_data, tmp_path):
-    with pytest.raises(InputError, match=r"BSR_bsds500\.tgz.*https://.*--data digits"):
+    with pytest.raises(InputError, match=r"BSR_bsds500\.tgz.*https://.*--data-dir"):
         load_backgrounds(tmp_path)
 
 

@@ -11,7 +11,7 @@ from minidann.data import (
     mnistm_pair,
     registry,
 )
-from minidann.data.registry import DATASETS, find_dataset, load_dataset
+from minidann.data.registry import DATASETS, find_dataset, load_dataset, require_files
 from minidann.runtime.errors import InputError
 
 
@@ -99,3 +99,22 @@ def test_images_of_signs_have_the_names_of_signs_and_others_of_digits():
     assert signs == {"synsigns", "gtsrb", "synsigns-small", "gtsrb-small"}
     assert DATASETS["gtsrb"].classes[14] == "stop"
     assert "".join(DATASETS["mnist"].classes) == "0123456789"
+
+
+def test_all_files_that_are_missing_are_named_at_once(no_data, small_data, tmp_path):
+    """Else who has none is sent for the second after the first was downloaded."""
+    with pytest.raises(InputError) as error:
+        require_files(["mnist", "mnistm", "usps", "blobs"], tmp_path, "do without")
+    said = str(error.value)
+    assert "mnist/train-images-idx3-ubyte.gz and 3 more, bsds500/BSR_bsds500.tgz, usps/" in said
+    assert "fetch mnist bsds500 usps downloads them" in said and str(tmp_path) in said
+    assert said.endswith("or do without")
+    require_files(["mnist", "mnistm", "usps", "blobs"], small_data)
+    with pytest.raises(InputError, match="fetch mnist bsds500 downloads"):
+        load_dataset("mnistm", data_dir=tmp_path)
+
+
+def test_what_cannot_be_downloaded_is_named_beside_what_can(no_data, tmp_path):
+    with pytest.raises(InputError, match=r"fetch gtsrb downloads them; synsigns has no address"):
+        require_files(["synsigns", "gtsrb"], tmp_path)
+    require_files(["synsigns-small", "mnistm-release"], tmp_path)  # their loaders know better

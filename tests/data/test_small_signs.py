@@ -82,7 +82,7 @@ def test_other_content_than_that_of_the_records_is_refused(put, name, monkeypatc
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_a_missing_file_is_named_and_the_releases_instead(no_data, tmp_path, name):
-    with pytest.raises(InputError, match=rf"{name}\.npz is in none .*--data release"):
+    with pytest.raises(InputError, match=rf"{name}\.npz is in none .*synsigns and gtsrb"):
         LOADERS[name](tmp_path)
 
 

@@ -56,6 +56,8 @@ def test_sets_that_are_not_there_are_named_and_left_out(settings, no_data, capsy
     settings = replace(settings, limit=3)  # which no other test has loaded
     assert available(["digits", "usps", "digits-m"], settings) == ["digits", "digits-m"]
     said = capsys.readouterr().err
-    assert said.startswith("Without usps: usps/zip.train.gz is in none") and said.count("\n") == 1
+    assert (
+        said.startswith("Without usps: usps/zip.train.gz and 1 more are") and said.count("\n") == 1
+    )
     with pytest.raises(InputError, match=r"zip\.train\.gz"):
         load_sets(["digits", "usps"], settings)

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from minidann.runtime.command import Stopped, clear_errors, finite, positive
+from minidann.runtime.command import Stopped, clear_errors, finite, positive, user_path
 from minidann.runtime.errors import InputError, TrainingError
 
 
@@ -46,3 +46,8 @@ def test_option_types():
     for kind, text in ((positive, "0"), (positive, "-2"), (finite, "nan"), (finite, "-inf")):
         with pytest.raises(argparse.ArgumentTypeError, match=text):
             kind(text)
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/runs") == tmp_path / "runs" and str(user_path("runs")) == "runs"
