@@ -1,4 +1,4 @@
-"""``python -m minidann``: the programs, a line each."""
+"""``python -m minidann``: the programs, two lines each."""
 
 import argparse
 import sys
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.parse_args(argv)
     print("Programs, and the time they take on two cores; --help explains each:\n")
     for name, (what, how_long) in PROGRAMS.items():
-        print(f"python -m minidann.{name:<13} {what} ({how_long})")
+        print(f"python -m minidann.{name}\n    {what} ({how_long})")
     return 0
 
 

@@ -318,11 +318,11 @@ class ProgressBar(Callback):
 
 def short(row: dict[str, Any]) -> dict[str, str]:
     """The losses and accuracies of a row, for the progress bar."""
-    names = {
+    names = {  # first what a narrow terminal has room for
+        "target_class": "target",
+        "source_class": "source",
         "label_loss": "L_y",
         "domain_loss": "L_d",
-        "source_class": "source",
-        "target_class": "target",
         "lam": "lam",
     }
     return {shown: f"{row[name]:.3f}" for name, shown in names.items() if row.get(name)}

@@ -8,6 +8,7 @@ python -m minidann.data show svhn synth --out sheet.png   a picture of them, sid
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from minidann.data.store import expanded, folders, locate
 from minidann.runtime.command import clear_errors, user_path
 from minidann.runtime.errors import InputError
 
+WIDTH = 79  # a terminal has 80 columns or more
 SEARCHED = "--data-dir, then $MINIDANN_DATA, then datasets/, then ~/.cache/minidann"
 PRESENT = "there already, checked,"
 
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{args.data_dir} is not a folder; "
             "name the one that holds the data sets with --data-dir, or leave it out"
         )
-    print(f"Data sets, sought in {SEARCHED}:\n")
+    print(textwrap.fill(f"Data sets, sought in {SEARCHED}:", WIDTH) + "\n")
     for dataset in DATASETS.values():
         print(entry(dataset, args.data_dir))
     return 0
@@ -169,10 +171,14 @@ def show(args: argparse.Namespace) -> int:
 
 
 def entry(dataset: DataSet, data_dir: str | None = None) -> str:
-    """What the table says of a data set, in two lines."""
+    """What the table says of a data set, in lines for a terminal of 80 columns."""
     there, where, size = state(dataset, data_dir)
-    first = f"{dataset.name:<16}{there:<16}{size:>9}   {dataset.images:<26} {where}".rstrip()
-    return f"{first}\n    {dataset.title}; licence: {dataset.licence}; {dataset.source}"
+    first = f"{dataset.name:<16}{there:<16}{size:>9}   {dataset.images}"
+    about = f"{dataset.title}; licence: {dataset.licence}; {dataset.source}"
+    if where:
+        about += f"; here: {where}"
+    lines = textwrap.wrap(about, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+    return "\n    ".join([first, *lines])  # paths and addresses are whole
 
 
 def state(dataset: DataSet, data_dir: str | None = None) -> tuple[str, str, str]:

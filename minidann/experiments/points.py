@@ -133,7 +133,7 @@ def on_record() -> str:
     )
     return (
         f"One draw is partly chance. Target class over {len(found['DANN deep'])} draws of "
-        f"{runs[0]['steps']:,} steps:\n{'; '.join(figures)}"
+        f"{runs[0]['steps']:,} steps:\n" + "\n".join(figures)
     )
 
 

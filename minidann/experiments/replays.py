@@ -373,19 +373,9 @@ def _of_any_seed(title: str) -> str:
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """A line for each Finding."""
-    record, run = (
-        max(map(len, [head, *texts]))
-        for head, texts in (
-            ("record", [of.record for of in findings]),
-            ("run", [of.run for of in findings]),
-        )
-    )
-    heads = f"{'recorded':>8} {'today':>8} {'may differ by':>13}  verdict"
-    lines = [f"{'record':<{record}}  {'run':<{run}}  {'accuracy':<28} {heads}"]
+    """Two lines for each Finding, which fit a terminal of 80 columns."""
+    lines = [f"  {'accuracy':<29} {'recorded':>8} {'today':>8} {'may differ by':>14}  verdict"]
     for of in findings:
-        figures = f"{of.recorded:>8.4f} {of.today:>8.4f} {of.tolerance:>13.4f}"
-        lines.append(
-            f"{of.record:<{record}}  {of.run:<{run}}  {of.accuracy:<28} {figures}  {of.verdict}"
-        )
+        figures = f"{of.recorded:>8.4f} {of.today:>8.4f} {of.tolerance:>14.4f}"
+        lines += [f"{of.record}: {of.run}", f"  {of.accuracy:<29} {figures}  {of.verdict}"]
     return "\n".join(lines)

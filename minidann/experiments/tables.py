@@ -1,4 +1,8 @@
-"""Text tables: what is printed at the end of an experiment. Every figure is the last step's."""
+"""Text tables: what is printed at the end of an experiment. Every figure is the last step's.
+
+They fit a terminal of 80 columns: where there are several seeds, the standard deviation of a figure
+stands below it.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from minidann.experiments.points import Regime
-from minidann.experiments.records import spread, summarize
+from minidann.experiments.records import summarize
 from minidann.experiments.runs import METHODS, Outcome, Task
 
 Outcomes = Mapping[Task, Outcome]
 Records = Sequence[Mapping[str, Any]]
+WIDTH = 43  # columns of a title, which leave 36 for four figures
 
 
 def of_pair(
@@ -49,10 +54,8 @@ def domain_accuracy(record: Mapping[str, Any]) -> float:
 
 def pair_table(outcomes: Outcomes, pairs: Sequence[tuple[str, str]]) -> str:
     """A line for each method of each pair, and the share of the gap that DANN closes."""
-    heads = ("source accuracy", "target accuracy", "domain accuracy")
     rows = in_order(outcomes)
-    width = max([36, *(len(f"{' to '.join(pair)}, {METHODS['target']}") for pair in pairs)])
-    lines = [line("", heads, width) + f" {'seconds':>8}"]
+    lines = [line("accuracy on:", ("source", "target", "domain", "seconds"))]
     for source, target in pairs:
         means = {}
         for method, variant in rows:
@@ -63,18 +66,18 @@ def pair_table(outcomes: Outcomes, pairs: Sequence[tuple[str, str]]) -> str:
             on_target = [target_accuracy(outcome, target) for outcome in found.values()]
             means[variant or method] = sum(on_target) / len(on_target)
             of_source = all(task.source == source for task in found)
-            cells = (
-                spread([record["source_class"] for record in records]) if of_source else "-",
-                spread(on_target),
-                spread(list(map(domain_accuracy, records))) if method == "dann" else "-",
+            columns = (
+                [record["source_class"] for record in records if of_source],
+                on_target,
+                [domain_accuracy(record) for record in records if method == "dann"],
             )
             seconds = sum(record["seconds"] for record in records) / len(records)
             title = f"{source} to {target}, {variant or METHODS[method]}"
-            lines.append(line(title, cells, width) + f" {seconds:>8.0f}")
+            lines += figures(title, columns, last=f"{seconds:.0f}")
         if means.keys() >= METHODS.keys() and means["target"] > means["source"]:
             share = (means["dann"] - means["source"]) / (means["target"] - means["source"])
-            gap = "of the gap between source only and trained on target"
-            lines.append(f"{'':<{width}} DANN closes {share:.1%} {gap}")
+            gap = f"the gap between {METHODS['source']} and {METHODS['target']}"
+            lines.append(f"DANN closes {share:.1%} of {gap}.")
     return "\n".join(lines)
 
 
@@ -93,22 +96,23 @@ def matrix_table(outcomes: Outcomes, names: Sequence[str]) -> str:
     for method in ("source", "dann"):
         lines += [
             f"{METHODS[method]}: accuracy on the test images of",
-            f"{'trained on':<12}" + "".join(f"{name:>18}" for name in names),
+            line("trained on", names, 16),
         ]
         for source in names:
-            row = f"{source:<12}"
+            columns = []
             for target in names:
                 found = of_pair(outcomes, source, target, "source" if source == target else method)
-                values = [target_accuracy(outcome, target) for outcome in found.values()]
-                row += f"{spread(values) if values else '-':>18}"
-            lines.append(row)
+                columns.append([target_accuracy(outcome, target) for outcome in found.values()])
+            lines += figures(source, columns, 16)
     return "\n".join(lines)
 
 
 def variant_table(records: Records) -> str:
     """A line for each variant of the ablation."""
-    heads = ("source accuracy", "target accuracy", "domain accuracy", "own statistics")
-    lines = [line("", heads, 50)]
+    lines = [
+        "adapted: the target, with batch-norm statistics of its own",
+        line("accuracy on:", ("source", "target", "domain", "adapted")),
+    ]
     for variant in dict.fromkeys(record["variant"] for record in records):
         runs = [record for record in records if record["variant"] == variant]
         columns = (
@@ -117,34 +121,55 @@ def variant_table(records: Records) -> str:
             [domain_accuracy(record) for record in runs],
             [record["target_class_own_statistics"] for record in runs],
         )
-        lines.append(line(variant, map(spread, columns), 50))
+        lines += figures(variant, columns)
     return "\n".join(lines)
 
 
-def line(title: str, cells: Iterable[str], width: int) -> str:
+def line(title: str, cells: Iterable[str], width: int = WIDTH) -> str:
     """A title on the left, cells on the right."""
-    return f"{title:<{width}} " + " ".join(f"{cell:>18}" for cell in cells)
+    return f"{title:<{width}}" + "".join(f"{cell:>9}" for cell in cells)
+
+
+def figures(
+    title: str, columns: Sequence[Sequence[float]], width: int = WIDTH, last: str = ""
+) -> list[str]:
+    """The lines of a row: means, and below them the standard deviations if there are several seeds.
+
+    A column without values has a dash. A title that is too long stands above; ``last`` is one more
+    cell.
+    """
+    found = [summarize(values) if values else None for values in columns]
+    above, title = ([title], "") if len(title) > width else ([], title)
+    means = line(title, [*(f"{one['mean']:.4f}" if one else "-" for one in found), last], width)
+    lines = [*above, means.rstrip()]
+    if any(one and one["n"] > 1 for one in found):
+        below = [f"{one['sd']:.4f}" if one and one["n"] > 1 else "" for one in found]
+        lines.append(line(f"{'+-':>{width}}", below, width).rstrip())
+    return lines
 
 
 def regime_table(records: Records, regimes: Mapping[str, Regime]) -> str:
-    """A line for each regime of Blobs; in parentheses what an untrained head says."""
+    """A line for each regime of Blobs; in parentheses what an untrained head says.
+
+    With several seeds there are two more below it: the standard deviations, and the least of the
+    target's accuracies.
+    """
     heads = ("source class", "target class", "source domain", "target domain")
-    several = len(records) > len(regimes)
-    width = 20 if several else 15
-    lines = [f"{'':<24}" + "".join(f"{head:>{width}}" for head in heads)]
+    lines = [wide("", heads)]
     for title, regime in regimes.items():
         runs = [record for record in records if record["regime"] == title]
-        row = f"{title:<24}"
-        for head in heads:
-            cell = spread([record[head.replace(" ", "_")] for record in runs])
-            untrained = regime.objective == ("domain" if "class" in head else "label")
-            row += f"{f'({cell})' if untrained else cell:>{width}}"
-        lines.append(row)
-    if several:
-        worst = [
-            summarize([record["target_class"] for record in records if record["regime"] == title])
-            for title in regimes
-        ]
-        column = [f"{'target class min':>18}", *(f"{found['min']:>18.4f}" for found in worst)]
-        lines = [row + cell for row, cell in zip(lines, column, strict=True)]
+        found = {head: summarize([run[head.replace(" ", "_")] for run in runs]) for head in heads}
+        untrained = "domain" if regime.objective == "label" else "class"
+        cells = [f"{one['mean']:.4f}" for one in found.values()]
+        if regime.objective != "dann":
+            cells = [f"({cell})" if untrained in head else cell for head, cell in zip(heads, cells)]
+        lines.append(wide(title, cells))
+        if len(runs) > 1:
+            lines.append(wide("               +-", [f"{one['sd']:.4f}" for one in found.values()]))
+            lines.append(wide("              min", ["", f"{found['target class']['min']:.4f}"]))
     return "\n".join(lines)
+
+
+def wide(title: str, cells: Iterable[str]) -> str:
+    """As :func:`line`, for regimes."""
+    return f"{title:<20}" + "".join(f"{cell:>14}" for cell in cells)

@@ -447,16 +447,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def print_table(checks: list, plant: Callable | None, tolerance: float) -> int:
     """Print a line for each gradient; how many are wrong."""
     failures = 0
-    print(
-        f"{'layer or loss':<22} {'case':<34} {'gradient of':<12} "
-        f"{'largest relative error':>22}"
-    )
+    print(f"{'layer or loss':<21} {'case':<32} {'of':<7} {'error':>7}")
     for name, case, check in checks:
         for of, error in check(plant).errors.items():
             wrong = not error <= tolerance  # nan is wrong, too
             failures += wrong
             verdict = "WRONG" if wrong else "ok"
-            print(f"{name:<22} {case:<34} {of:<12} {error:>22.1e}  {verdict}")
+            print(f"{name:<21} {case:<32} {of:<7} {error:>7.1e}  {verdict}")
     return failures
 
 

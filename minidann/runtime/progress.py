@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
+
+WIDE = 130  # columns that a bar with its losses and accuracies takes
+NARROW = "{desc}: {percentage:3.0f}% {elapsed}<{remaining}{postfix}"
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -37,4 +41,16 @@ def progress_bar(
     options |= {"total": total, "desc": description, "unit": unit}
     if not sys.stderr.isatty():
         return LogLines(**options)
-    return tqdm(dynamic_ncols=True, position=row, leave=row is None, **options)
+    width = columns()
+    if width < WIDE:  # there is no room for a drawing beside the losses and accuracies
+        options.setdefault("bar_format", NARROW)
+    fitted = {"dynamic_ncols": True} if width else {"ncols": 79, "nrows": 24}
+    return tqdm(position=row, leave=row is None, **fitted | options)
+
+
+def columns() -> int:
+    """The width of the terminal; 0 if it does not say, as in a container without one."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        return 0

@@ -863,11 +863,17 @@ def test_ctrl_c_says_that_the_next_run_goes_on(small, monkeypatch, tmp_path, cap
 
 
 def table(capsys, *options):
-    """name -> the two lines of each data set."""
+    """name -> the first line of each data set, and what is said of it below."""
     assert run(*options) == 0
-    lines = capsys.readouterr().out.splitlines()[2:]
-    assert len(lines) == 2 * len(DATASETS)
-    return {first.split()[0]: (first, second) for first, second in zip(lines[::2], lines[1::2])}
+    lines = capsys.readouterr().out.split("\n\n", 1)[1].splitlines()
+    assert all(len(line) < 80 or " " not in line.strip() for line in lines)  # an address is whole
+    rows = {}
+    for line in lines:
+        if not line.startswith(" "):
+            first = line
+        name = first.split()[0]
+        rows[name] = (first, f"{rows[name][1]} {line.strip()}" if line != first else "")
+    return rows
 
 
 def test_the_table_lists_every_data_set_with_size_licence_and_source(no_data, capsys):
@@ -887,7 +893,8 @@ def test_the_table_says_what_is_there_and_where(small, tmp_path, capsys):
     megabytes = sum(map(len, small.bodies.values())) / 1e6
     rows = table(capsys, "--data-dir", tmp_path)
     assert re.match(
-        rf"mnist +present +{megabytes:.1f} MB .* {tmp_path / 'mnist'}$", rows["mnist"][0]
+        rf"mnist +present +{megabytes:.1f} MB .*; here: {tmp_path / 'mnist'}$",
+        "".join(rows["mnist"]),
     )
     assert re.match(r"mnistm +4 of 5 files ", rows["mnistm"][0]) and re.match(
         r"usps +not present", rows["usps"][0]

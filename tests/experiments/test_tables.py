@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidann.experiments.points import RECIPES
-from minidann.experiments.runs import Outcome, Task
+from minidann.experiments.runs import METHODS, Outcome, Task
 from minidann.experiments.tables import (
     matrix_table,
     of_pair,
@@ -13,6 +13,7 @@ from minidann.experiments.tables import (
     target_accuracy,
     variant_table,
 )
+from minidann.experiments.variants import VARIANTS
 
 FIGURES = {
     "source_class": 0.9,
@@ -64,9 +65,13 @@ def test_a_network_trained_on_the_source_serves_all_its_targets_and_the_ceiling_
 
 def test_the_table_has_the_share_of_the_gap_that_is_closed():
     rows = pair_table(OUTCOMES, [("a", "b"), ("d", "c")]).splitlines()
-    assert "a to b, source only" in rows[1] and ".5100 +- 0.0141" in rows[1]
-    assert "closes 50.0%" in rows[4]  # (.71 - .51) / (.91 - .51)
-    assert not any("closes" in row for row in rows[5:])  # of d to c there is no source only
+    assert rows[1].startswith("a to b, source only") and rows[1].split()[-4:-2] == [
+        "0.9000",
+        "0.5100",
+    ]
+    assert rows[2].split() == ["+-", "0.0000", "0.0141"]
+    assert "closes 50.0%" in rows[5]  # (.71 - .51) / (.91 - .51)
+    assert not any("closes" in row for row in rows[6:])  # of d to c there is no source only
     ceiling = next(row for row in rows if row.startswith("d to c, trained on target"))
     assert ".9600" in ceiling and "0.9000" not in ceiling  # which was trained beside another source
 
@@ -74,19 +79,19 @@ def test_the_table_has_the_share_of_the_gap_that_is_closed():
 def test_only_dann_has_a_domain_accuracy():
     rows = pair_table(OUTCOMES, [("a", "b")]).splitlines()
     assert rows[0].split()[-1] == "seconds"
-    source, target, dann = (row.split() for row in rows[1:4])
+    source, _, target, dann = (row.split() for row in rows[1:5])
     assert source[-2:] == target[-2:] == ["-", "10"] and dann[-2:] == ["0.5000", "10"]
 
 
 def test_a_variant_of_a_method_has_a_row_of_its_own_below_it():
     variant = Task("a", "b", "dann", 0, "other")
     rows = pair_table({variant: outcome(variant, b=88)} | OUTCOMES, [("a", "b")]).splitlines()
-    titles = [row.split("  ")[0] for row in rows[1:5]]
+    titles = [row.split("  ")[0] for row in (rows[1], *rows[3:6])]
     assert titles == [f"a to b, {name}" for name in ("source only", "trained on target")] + [
         "a to b, DANN",
         "a to b, other",
     ]
-    assert "0.8800" in rows[4] and "closes 50.0%" in rows[5]  # of DANN, as without the variant
+    assert "0.8800" in rows[5] and "closes 50.0%" in rows[6]  # of DANN, as without the variant
 
 
 def test_where_there_is_no_gap_no_share_of_it_is_closed():
@@ -98,8 +103,9 @@ def test_where_there_is_no_gap_no_share_of_it_is_closed():
 
 def test_long_names_leave_the_columns_in_place():
     task = Task("a" * 20, "b" * 20, "dann", 0)
-    head, row = pair_table({task: outcome(task, **{task.target: 3})}, [task.pair]).splitlines()
-    assert len(head) == len(row)
+    found = pair_table({task: outcome(task, **{task.target: 3})}, [task.pair])
+    head, title, row = found.splitlines()
+    assert len(head) == len(row) and title == f"{'a' * 20} to {'b' * 20}, DANN"
 
 
 def test_the_matrix_reads_sources_down_and_targets_across():
@@ -129,10 +135,10 @@ def test_a_variant_has_a_line_with_the_means_of_its_seeds():
         return task.record() | FIGURES | adapted | {"source_domain": 0.3}
 
     records = [record("one", 0, 0.6), record("one", 1, 0.8), record("the other", 0, 0.5)]
-    head, one, other = variant_table(records).splitlines()
-    assert head.split()[-2:] == ["own", "statistics"]
-    figures = "0.9000 +- 0.0000   0.7000 +- 0.1414   0.4000 +- 0.0000   0.8000 +- 0.1414"
-    assert one.removeprefix("one").strip() == figures
+    _, head, one, deviations, other = variant_table(records).splitlines()
+    assert head.split()[-4:] == ["source", "target", "domain", "adapted"]
+    assert one.split() == ["one", "0.9000", "0.7000", "0.4000", "0.8000"]
+    assert deviations.split() == ["+-", "0.0000", "0.1414", "0.0000", "0.1414"]
     assert other.split() == ["the", "other", "0.9000", "0.5000", "0.4000", "0.6000"]
 
 
@@ -142,7 +148,7 @@ def regime_record(regime, seed, target):
 
 def test_what_an_untrained_head_says_stands_in_parentheses():
     rows = regime_table([regime_record(name, 0, 0.7) for name in TF_DANN], TF_DANN).splitlines()
-    cells = {title: row[24:].split() for title, row in zip(TF_DANN, rows[1:], strict=True)}
+    cells = {title: row[20:].split() for title, row in zip(TF_DANN, rows[1:], strict=True)}
     assert cells["label only"] == ["0.9000", "0.7000", "(0.5000)", "(0.5000)"]
     assert cells["domain classifier"] == ["(0.9000)", "(0.7000)", "0.5000", "0.5000"]
     assert cells["DANN deep"] == ["0.9000", "0.7000", "0.5000", "0.5000"]
@@ -157,5 +163,39 @@ def test_several_seeds_have_a_mean_and_a_worst(regimes):
         for name in regimes
     ]
     rows = regime_table(records, regimes).splitlines()
-    assert rows[0].endswith("target class min") and len(rows) == 1 + len(regimes)
-    assert all("0.7000 +- 0.2000" in row and row.endswith("0.5000") for row in rows[1:])
+    assert len(rows) == 1 + 3 * len(regimes)
+    for title, *found in zip(regimes, rows[1::3], rows[2::3], rows[3::3]):
+        means, deviations, least = (row.removeprefix(title).split() for row in found)
+        assert means[1].strip("()") == "0.7000" and deviations[2] == "0.2000"
+        assert least == ["min", "0.5000"]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_every_table_fits_80_columns(seeds):
+    """A terminal of that width would wrap each of its lines."""
+    names = ["mnist", "mnistm", "mnistm-release", "svhn", "synth"]
+    pair = ("synsigns-small", "gtsrb-small")
+    tasks = {Task(*pair, method, seed) for method in METHODS for seed in range(seeds)}
+    own = {"target_class_own_statistics": 1.0}
+    regimes = [regime_record(name, seed, 1) for name in TF_DANN for seed in range(seeds)]
+    for text in (
+        pair_table({task: outcome(task, **{pair[1]: 99}) for task in tasks}, [pair]),
+        matrix_table(
+            {
+                task: outcome(task, **dict.fromkeys(names, 99))
+                for seed in range(seeds)
+                for name in names
+                for task in [Task(name, "usps", "source", seed)]
+            },
+            names,
+        ),
+        variant_table(
+            [
+                Task("a", "b", "dann", seed, variant).record() | FIGURES | own
+                for variant in VARIANTS
+                for seed in range(seeds)
+            ]
+        ),
+        regime_table(regimes, TF_DANN),
+    ):
+        assert max(map(len, text.splitlines())) < 80, text

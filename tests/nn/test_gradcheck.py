@@ -66,6 +66,7 @@ def test_the_program_passes_every_layer(on, capsys):
     assert gradcheck.main(on) == 0
     out = capsys.readouterr().out
     assert "WRONG" not in out and all(case.split()[0] in out for case in CASES)
+    assert max(map(len, out.splitlines())) < 80
 
 
 @pytest.mark.parametrize("arguments, plain", [([], False), (["--plain"], True)])

@@ -1,6 +1,14 @@
 """Progress: whole lines where there is no terminal."""
 
+import os
+import sys
+from contextlib import suppress
+
+import pytest
+
 from minidann.runtime.progress import progress_bar
+
+termios = pytest.importorskip("termios")  # not on Windows
 
 
 def test_progress_in_a_log_file_is_whole_lines(capsys):
@@ -29,3 +37,27 @@ def test_a_description_that_changes_stands_as_the_first_did(capsys):
         "second: 0",
         "second: 0",
     ]
+
+
+@pytest.mark.parametrize("shape", [(24, 80), (24, 200), (0, 0)])
+def test_a_bar_fits_its_terminal_and_leaves_room_for_the_accuracy(shape, monkeypatch):
+    """One that does not say how wide it is, as in some containers, is taken to have 80 columns."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, shape)
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with progress_bar(8600, "mnist to mnistm, trained on target, seed 0") as bar:
+            bar.set_postfix({"target": "0.888", "source": "0.999", "L_y": "0.3"}, refresh=False)
+            bar.update(4300)
+            bar.refresh()
+        os.set_blocking(ours, False)
+        drawn = ""
+        with suppress(BlockingIOError):
+            while True:
+                drawn += os.read(ours, 1000).decode()
+    os.close(ours)
+    width = shape[1] or 80
+    lines = [line for line in drawn.replace("\r", "\n").splitlines() if line.strip()]
+    assert "50%" in drawn and "target=0.888" in drawn
+    assert max(map(len, lines)) < width
+    assert ("4300/8600" in drawn) is (width > 100)
