@@ -6,6 +6,8 @@ each of 5,000 words and pairs of words, how often it occurs. The files are svmli
 a line: its label, then ``word:count`` for the words that occur, numbered from 0:
 
     -1 0:3 1:2 2:1 ... 4812:1            -1 negative, 1 positive
+
+Copies that number them from 1, as svmlight itself does, are known by a word 5000.
 """
 
 from __future__ import annotations
@@ -89,22 +91,46 @@ def load_amazon(kind: str, data_dir: PathLike | None = None, *, sparse: bool = F
             f"there are no Amazon reviews of {kind!r}; choose one of {', '.join(KINDS)}"
         )
     arrays = []
-    for split in ("train", "test"):
-        file = FILES[f"{kind}_{split}"]
-        path = find(file, data_dir)
-        counts, labels = read_svmlight(path)
+    files = [FILES[f"{kind}_{split}"] for split in ("train", "test")]
+    paths = [find(file, data_dir) for file in files]
+    for file, path, (counts, labels) in zip(files, paths, read_svmlight(*paths)):
         verify(file, path, *content(counts, labels))
         counts = counts.astype(np.float32)
         arrays += [counts if sparse else counts.toarray(), labels]
     return Reviews(*arrays)
 
 
-def read_svmlight(path: Path) -> tuple[csr_matrix, np.ndarray]:
-    """The counts and labels of a file.
+def read_svmlight(*paths: Path) -> list[tuple[csr_matrix, np.ndarray]]:
+    """The counts and labels of files whose words have the same numbers, from 0 or from 1.
 
     Returns
     -------
-    counts : float64 scipy.sparse.csr_matrix (N, 5000)
+    list of (counts, labels)
+        float64 scipy.sparse.csr_matrix (N, 5000); int64 array (N,), 0 negative, 1 positive.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_numbers`, or if there are 5,001 words.
+    """
+    found = [read_numbers(path) for path in paths]
+    used = [np.isin((0, WORDS), counts.indices) for counts, _ in found]
+    from_zero, from_one = np.any(used, axis=0)
+    if from_zero and from_one:
+        raise InputError(
+            f"{' and '.join(map(str, paths))} number words from 0 to {WORDS}, but there are {WORDS}"
+            f"; download it again from {SOURCE}"
+        )
+    columns = slice(1, None) if from_one else slice(WORDS)
+    return [(counts[:, columns], labels) for counts, labels in found]
+
+
+def read_numbers(path: Path) -> tuple[csr_matrix, np.ndarray]:
+    """The counts of a file, by the number that each word has there, and its labels.
+
+    Returns
+    -------
+    counts : float64 scipy.sparse.csr_matrix (N, 5001)
     labels : int64 array (N,)
         0 negative, 1 positive.
 
@@ -121,7 +147,7 @@ def read_svmlight(path: Path) -> tuple[csr_matrix, np.ndarray]:
     text = read(path, LARGEST, remedy)
     try:
         counts, labels = load_svmlight_file(
-            io.BytesIO(text), n_features=WORDS, dtype=np.float64, zero_based=True
+            io.BytesIO(text), n_features=WORDS + 1, dtype=np.float64, zero_based=True
         )
     except (ValueError, OverflowError, IndexError) as error:
         raise InputError(f"{path} cannot be read ({error}); {remedy}") from error

@@ -29,12 +29,20 @@ SHA256 = {  # of the decompressed idx file
     "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+# train-images.idx3-ubyte; Kaggle's folder around it; torchvision's, as the data folder or in mnist/
+OTHERS = ("mnist/{1}", "mnist/{0}/{0}", "MNIST/raw/{0}", "mnist/MNIST/raw/{0}")
 FILES = {
     name: File(
         f"mnist/{name}",
         tuple(mirror + name for mirror in MIRRORS),
         sha256,
         largest=50_000_000 if "images" in name else 100_000,  # as without compression
+        others=tuple(
+            pattern.format(raw, raw.replace("-idx", ".idx")) + suffix
+            for pattern in OTHERS
+            for raw in [name.removesuffix(".gz")]
+            for suffix in (".gz", "")
+        ),
     )
     for name, sha256 in SHA256.items()
 }
@@ -55,6 +63,8 @@ class Digits(NamedTuple):
 
 def load_mnist(data_dir: PathLike | None = None) -> Digits:
     """MNIST, from the four idx files under ``mnist/`` of a data folder, compressed (.gz) or not.
+
+    ``train-images.idx3-ubyte`` and the like are found too, and so are torchvision's ``MNIST/raw``.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ BSDS500 = File(
     # of the 200 .jpg in the order of their names
     "b626d29a9653bf7a573863ad2470032b8d6e01a04a88d1c1e4b599055eb60e71",
     largest=200_000_000,
+    others=tuple(  # unpacked, here or where the data folder is
+        f"{folder}BSDS500/data/images/train" for folder in ("bsds500/BSR/", "bsds500/", "BSR/", "")
+    ),
 )
 TRAIN_FOLDER = "BSR/BSDS500/data/images/train/"
 TRAIN_PHOTOGRAPHS = 200
@@ -59,7 +63,7 @@ def load_backgrounds(
     ----------
     data_dir : path, optional
         Searched before the folders of :mod:`minidann.data.store`, for ``bsds500/BSR_bsds500.tgz``:
-        its 200 training photographs are returned.
+        its 200 training photographs are returned. The archive may also be unpacked there.
     path : path, optional
         Your own photographs instead, .jpg, .jpeg or .png: a folder, with all that are in its
         subfolders, or an archive (.tgz, .tar, .zip).
@@ -77,16 +81,13 @@ def load_backgrounds(
 
 
 def read_bsds500(path: Path) -> list[np.ndarray]:
-    """The training photographs of BSDS500 out of its archive, verified before any is decoded."""
+    """The training photographs of BSDS500, verified before any is decoded.
+
+    ``path`` is the archive, or the folder of the photographs where it was unpacked.
+    """
     remedy = f"download it again from {SOURCE}"
-    files: dict[str, bytes] = {}
-    left = LARGEST_TRAIN
     try:
-        with open_regular(path) as file:
-            for name, kind, read in tar_members(file):
-                if kind == FILE and name.startswith(TRAIN_FOLDER) and name.endswith(".jpg"):
-                    files[name] = read(left)
-                    left -= len(files[name])
+        files = dict((unpacked_train if path.is_dir() else packed_train)(path))
     except DAMAGE as error:
         raise InputError(f"{path} cannot be read ({in_words(error)}); {remedy}") from error
     if len(files) != TRAIN_PHOTOGRAPHS:
@@ -97,6 +98,26 @@ def read_bsds500(path: Path) -> list[np.ndarray]:
     # before Pillow sees a byte: the archive may have come over plain http
     verify(BSDS500, path, *(files[name] for name in sorted(files)))
     return decode_all(files.items(), path)
+
+
+def packed_train(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of the training photographs in the archive of BSDS500."""
+    left = LARGEST_TRAIN
+    with open_regular(path) as file:
+        for name, kind, read in tar_members(file):
+            if kind == FILE and name.startswith(TRAIN_FOLDER) and name.endswith(".jpg"):
+                content = read(left)
+                left -= len(content)
+                yield name, content
+
+
+def unpacked_train(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The same in the folder that they were unpacked to."""
+    left = LARGEST_TRAIN
+    for file in islice(folder.glob("*.jpg"), MOST_PHOTOGRAPHS):
+        content = read_bytes(file, left)
+        left -= len(content)
+        yield file.name, content
 
 
 def read_photographs(path: Path) -> list[np.ndarray]:

@@ -12,14 +12,15 @@ anew passes, a damaged one never does. Where the bytes are known, they are check
 parses them.
 """
 
+import bz2
 import hashlib
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidann.runtime.archives import DAMAGE, inflated
+from minidann.runtime.archives import DAMAGE, GZIP, inflated
 from minidann.runtime.errors import InputError, in_words
 from minidann.runtime.files import open_regular
 
@@ -35,7 +36,8 @@ class File(NamedTuple):
     ``python -m minidann.data fetch`` has for the data set, if it differs from the name of the
     folder. ``unpacked`` is what the user gets who unpacks the file, an archive, where it lies; it
     serves as well. ``largest`` is more bytes than any copy of the file has. ``md5`` is the
-    published hash of the file's bytes, where no hash of its content is known.
+    published hash of the file's bytes, where no hash of its content is known. ``others`` are the
+    names that other sources and libraries give it.
     """
 
     name: str
@@ -45,11 +47,12 @@ class File(NamedTuple):
     unpacked: str = ""
     largest: int = 1 << 31
     md5: str = ""
+    others: tuple[str, ...] = ()
 
     @property
     def candidates(self) -> tuple[str, ...]:
         """The names under which its content may lie in a data folder."""
-        names = (self.name, self.name.removesuffix(".gz"), self.unpacked)
+        names = (self.name, self.name.removesuffix(".gz"), self.unpacked, *self.others)
         return tuple(dict.fromkeys(filter(None, names)))
 
 
@@ -78,8 +81,10 @@ def expanded(path: PathLike) -> Path:
 
 def present(file: File, folder: PathLike) -> Path | None:
     """Path of a file in one folder, under any of its names; None if it is not there."""
-    candidates = (Path(folder, name) for name in file.candidates)
-    return next((path for path in candidates if path.exists()), None)
+    paths = [Path(folder, name) for name in file.candidates]
+    there = [path for path in paths if path.exists()]
+    # a folder may have the name of the file that is in it
+    return next((path for path in there if path.is_file()), there[0] if there else None)
 
 
 def locate(file: File, data_dir: PathLike | None = None) -> Path | None:
@@ -116,16 +121,25 @@ def find(file: File, data_dir: PathLike | None = None, *, remedy: str = "") -> P
 
 
 def read(path: Path, largest: int, remedy: str) -> bytes:
-    """The bytes of a file, decompressed if its name ends in ``.gz``; at most ``largest`` of them.
+    """The bytes of a file, decompressed if they are those of gzip or bzip2, whatever its name.
+
+    A browser may decompress a file that it downloads, and keep the name.
 
     Raises
     ------
     InputError
-        If it is no regular file, cannot be read, is damaged or holds more; ``remedy`` ends it.
+        If it is no regular file, cannot be read, is damaged or holds more than ``largest``;
+        ``remedy`` ends it.
     """
     try:
         with open_regular(path) as file:
-            content = (inflated(file) if path.suffix == ".gz" else file).read(largest + 1)
+            start = file.peek(3)
+            stream: Any = file
+            if start.startswith(GZIP):
+                stream = inflated(file)
+            elif start.startswith(b"BZh"):
+                stream = bz2.BZ2File(file)
+            content = stream.read(largest + 1)
     except DAMAGE as error:
         raise InputError(f"{path} cannot be read ({in_words(error)}); {remedy}") from error
     if len(content) > largest:

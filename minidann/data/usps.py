@@ -6,6 +6,8 @@ its 256 pixels row by row, from -1 (paper) to 1 (ink):
 
     6.0000 -1.0000 -1.0000 ... -0.6310 0.8620 -0.1670 ... -1.0000
 
+LIBSVM's copy, compressed by bzip2, has them as ``7 1:-1 2:-1 ... 7:-0.631 8:0.862 ... 256:-1``.
+
 Nearly every digit is as high as its image, 16 pixels. MNIST's digits are fitted into 20 of their 28
 pixels instead, so these are enlarged to 20 pixels when the two are to be compared: then both are
 19.7 pixels high and 33.3 bright on average. What remains between them: USPS is more blurred and
@@ -26,8 +28,12 @@ SHA256 = {  # of the parsed labels and thousandths: copies of the text differ in
     "zip.train.gz": "d6119ff3756119ce7a40cce45afded3774e13735d431e04d8dee8de2000fbf6e",
     "zip.test.gz": "ac5019a436b906054e20f5f6c3fbb09edbc73325d20dc9ea0f8f021fe73bb11a",
 }
+LIBSVM = {  # and torchvision, whose folder is the data folder
+    "zip.train.gz": ("usps/usps.bz2", "usps/usps", "usps.bz2"),
+    "zip.test.gz": ("usps/usps.t.bz2", "usps/usps.t", "usps.t.bz2"),
+}
 FILES = {
-    name: File(f"usps/{name}", (SOURCE + name,), sha256, largest=20_000_000)
+    name: File(f"usps/{name}", (SOURCE + name,), sha256, largest=20_000_000, others=LIBSVM[name])
     for name, sha256 in SHA256.items()
 }
 LARGEST = 40_000_000  # bytes of text; the larger file holds 15 million
@@ -38,7 +44,8 @@ REMEDY = f"download it again from {SOURCE}"
 def load_usps(data_dir: PathLike | None = None, *, size: int = 28) -> Digits:
     """USPS, from ``usps/zip.train.gz`` and ``usps/zip.test.gz`` of a data folder.
 
-    Each file may also be there uncompressed, without ``.gz``.
+    Each file may also be there uncompressed, without ``.gz``, or as LIBSVM and torchvision have it:
+    ``usps.bz2`` and ``usps.t.bz2``.
 
     Parameters
     ----------
@@ -88,10 +95,8 @@ def parse(text: bytes, path: PathLike) -> tuple[np.ndarray, np.ndarray]:
         If a line is not a digit's label and 256 numbers in [-1, 1].
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # no lines: the shape shows it as well
-            table = np.loadtxt(io.BytesIO(text), comments=None, ndmin=2)
-    except ValueError as error:
+        table = parse_libsvm(text) if b":" in text[:1000] else parse_table(text)
+    except (ValueError, OverflowError, IndexError) as error:
         raise InputError(f"{path} is not a table of numbers ({error}); {REMEDY}") from error
     if not len(table) or table.shape[1] != 257:
         raise InputError(
@@ -105,6 +110,21 @@ def parse(text: bytes, path: PathLike) -> tuple[np.ndarray, np.ndarray]:
     if not (np.abs(pixels) <= 1).all():
         raise InputError(f"{path} holds a pixel that is not in [-1, 1]; {REMEDY}")
     return labels.astype(np.int64), np.rint(1000 * pixels).astype(np.int16).reshape(-1, 16, 16)
+
+
+def parse_table(text: bytes) -> np.ndarray:
+    """A row of numbers for each line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no lines: the shape shows it as well
+        return np.loadtxt(io.BytesIO(text), comments=None, ndmin=2)
+
+
+def parse_libsvm(text: bytes) -> np.ndarray:
+    """The same of LIBSVM's text, whose labels are 1 to 10: ``7 1:-1 2:-1 ... 256:-1``."""
+    from sklearn.datasets import load_svmlight_file  # takes most of a second to import
+
+    pixels, labels = load_svmlight_file(io.BytesIO(text), n_features=256, zero_based=False)
+    return np.column_stack([labels - 1, pixels.toarray()])
 
 
 def grey(thousandths: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ def test_what_was_written_is_read(folder):
 def test_words_are_numbered_from_zero_even_where_the_first_does_not_occur(tmp_path):
     path = tmp_path / "books_train.svmlight"
     path.write_bytes(b"1 1:2 4999:3\n-1 7:1\n")
-    counts, labels = read_svmlight(path)
+    [(counts, labels)] = read_svmlight(path)
     assert (
         counts.shape == (2, 5000)
         and counts[0, 1] == 2
@@ -77,10 +77,25 @@ def test_words_are_numbered_from_zero_even_where_the_first_does_not_occur(tmp_pa
     np.testing.assert_array_equal(labels, [1, 0])
 
 
+def test_words_may_be_numbered_from_one(folder):
+    """The last word, which one file holds and the other does not, says so of both."""
+    dense, numbers = load_amazon("books", folder), {}
+    for split, n in (("train", 5), ("test", 3)):
+        counts, labels = reviews(n)
+        counts = counts.tolil()
+        counts[0, 4999] = 7 if split == "train" else 0
+        numbers[split] = counts.toarray()
+        path = folder / "amazon" / f"books_{split}.svmlight"
+        dump_svmlight_file(counts.tocsr(), labels, str(path), zero_based=False)
+    found = load_amazon("books", folder)
+    np.testing.assert_array_equal(found.x_train, numbers["train"])
+    np.testing.assert_array_equal(found.x_test, dense.x_test)
+
+
 def test_a_review_without_any_of_the_words_is_a_row_of_zeros(tmp_path):
     path = tmp_path / "books_train.svmlight"
     path.write_bytes(b"1\n-1 0:1\n")
-    counts, labels = read_svmlight(path)
+    [(counts, labels)] = read_svmlight(path)
     assert counts.toarray().sum(axis=1).tolist() == [0, 1] and labels.tolist() == [1, 0]
 
 
@@ -97,7 +112,8 @@ DAMAGES = {
     "label nan": lambda text: b"nan " + text.split(b" ", 1)[1],
     "no labels": lambda text: text.split(b" ", 1)[1],
     "two labels": lambda text: b"1,-1 " + text.split(b" ", 1)[1],
-    "word 5000": lambda text: b"1 5000:1\n" + text,
+    "words 0 and 5000": lambda text: b"1 0:1 5000:1\n" + text,
+    "word 5001": lambda text: b"1 5001:1\n" + text,
     "word -1": lambda text: b"1 -1:1\n" + text,
     "word 10^12": lambda text: b"1 1000000000000:1\n" + text,
     "word 10^30": lambda text: b"1 1" + b"0" * 30 + b":1\n" + text,

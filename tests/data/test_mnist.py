@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -229,3 +230,30 @@ def test_one_bit_of_the_real_mnist_is_noticed_under_a_new_compression(
     with pytest.raises(InputError) as error:
         load_mnist(tmp_path)
     assert str(path) in str(error.value) and "download it again from https://" in str(error.value)
+
+
+SPELLINGS = {
+    "LeCun's": ("mnist/{0}-idx{1}-ubyte.gz", True),
+    "unpacked": ("mnist/{0}-idx{1}-ubyte", False),
+    "with a dot": ("mnist/{0}.idx{1}-ubyte", False),
+    "with a dot, packed": ("mnist/{0}.idx{1}-ubyte.gz", True),
+    "Kaggle's folders": ("mnist/{0}-idx{1}-ubyte/{0}-idx{1}-ubyte", False),
+    "torchvision's folder as data folder": ("MNIST/raw/{0}-idx{1}-ubyte", False),
+    "torchvision's archives": ("MNIST/raw/{0}-idx{1}-ubyte.gz", True),
+    "torchvision's in mnist/": ("mnist/MNIST/raw/{0}-idx{1}-ubyte", False),
+}
+
+
+@pytest.mark.parametrize("pattern, packed", SPELLINGS.values(), ids=SPELLINGS)
+def test_the_names_that_others_give_the_files_are_known(
+    no_data, tmp_path, pattern, packed, small_data
+):
+    expected = load_mnist(small_data)
+    for file in (small_data / "mnist").iterdir():
+        name, axes = re.match(r"(.*)-idx(\d)", file.name).groups()
+        path = tmp_path / pattern.format(name, axes)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = file.read_bytes()
+        path.write_bytes(content if packed else gzip.decompress(content))
+    for found, array in zip(load_mnist(tmp_path), expected, strict=True):
+        np.testing.assert_array_equal(found, array)

@@ -73,6 +73,28 @@ def test_a_wrong_number_of_photographs_is_refused(three, tmp_path, extra, count)
     assert f"{path} holds {count} of the 3 photographs" in str(error.value)
 
 
+@pytest.mark.parametrize("above", ["bsds500/BSR", "bsds500", "BSR", "."])
+def test_the_archive_may_be_unpacked(three, tmp_path, above, monkeypatch):
+    path = archive(tmp_path / "bsds500" / "BSR_bsds500.tgz", three)
+    expected = load_backgrounds(tmp_path)
+    (tmp_path / above).mkdir(exist_ok=True)
+    with tarfile.open(path) as file:
+        file.extractall(tmp_path, filter="data")
+    path.unlink()
+    if above != "BSR":
+        (tmp_path / "BSR" / "BSDS500").rename(tmp_path / above / "BSDS500")
+    train = tmp_path / above / "BSDS500/data/images/train"
+    (train / "Thumbs.db").write_bytes(b"of a file manager")
+    for found, photograph_there in zip(load_backgrounds(tmp_path), expected, strict=True):
+        np.testing.assert_array_equal(found, photograph_there)
+    monkeypatch.delenv("MINIDANN_VERIFY")
+    with pytest.raises(InputError, match=r"train .*published"):
+        load_backgrounds(tmp_path)
+    (train / "10.jpg").unlink()
+    with pytest.raises(InputError, match="train holds 2 of the 3 photographs"):
+        load_backgrounds(tmp_path)
+
+
 def test_other_photographs_than_the_published_are_refused_however_archived(
     three, tmp_path, monkeypatch
 ):

@@ -1,5 +1,6 @@
 """Where files are looked for, and files that are written whole or not at all."""
 
+import bz2
 import gzip
 
 import numpy as np
@@ -121,3 +122,22 @@ def test_what_an_archive_was_unpacked_to_serves_as_well(no_data, tmp_path):
     assert store.find(file, tmp_path) == tmp_path / "signs" / "all"
     put(tmp_path, "signs/all.zip")
     assert store.find(file, tmp_path) == tmp_path / "signs" / "all.zip"
+
+
+@pytest.mark.parametrize("name", ["labels", "labels.gz", "labels.bz2"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
+def test_a_file_is_decompressed_by_its_bytes_and_not_by_its_name(tmp_path, name, pack):
+    """A browser may decompress what it downloads and keep the name."""
+    path = tmp_path / name
+    path.write_bytes(pack(b"content"))
+    assert store.read(path, 7, "") == b"content"
+    with pytest.raises(InputError, match="holds more than 6 bytes; get it"):
+        store.read(path, 6, "get it")
+
+
+def test_a_folder_that_is_called_as_its_file_is_looked_into(no_data, tmp_path):
+    file = FILE._replace(others=("mnist/labels/labels",))
+    path = put(tmp_path, "mnist/labels/labels")
+    assert store.find(file, tmp_path) == path
+    path.unlink()
+    assert store.find(file, tmp_path) == path.parent  # which whoever reads it will name

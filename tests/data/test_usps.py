@@ -1,5 +1,6 @@
 """USPS: its text, its two sizes, damage to it; and USPS itself where it is at hand."""
 
+import bz2
 import gzip
 import os
 
@@ -51,6 +52,44 @@ def test_what_was_written_is_read(folder):
         assert x.dtype == np.uint8 and y.dtype == np.int64 and x.flags.c_contiguous
         np.testing.assert_array_equal(y, labels)
         np.testing.assert_array_equal(x, np.rint((pixels(len(labels)) / 1000 + 1) * 127.5))
+
+
+@pytest.mark.parametrize(
+    "place, pack",
+    [
+        ("usps/usps{}.bz2", bz2.compress),
+        ("usps/usps{}", bytes),
+        ("usps{}.bz2", bz2.compress),  # torchvision's folder as the data folder
+    ],
+)
+def test_the_files_of_libsvm_hold_the_same(folder, place, pack):
+    """Their labels are one more, and a pixel of 0 is left out."""
+    for split, labels in LABELS.items():
+        images = pixels(len(labels))
+        images[:, 3, 4] = 0
+        (folder / "usps" / f"zip.{split}.gz").write_bytes(gzip.compress(text(labels, images)))
+    expected = load_usps(folder)
+    for split, suffix in (("train", ""), ("test", ".t")):
+        (folder / "usps" / f"zip.{split}.gz").unlink()
+        images = pixels(len(LABELS[split]))
+        images[:, 3, 4] = 0
+        rows = [
+            f"{label + 1} " + " ".join(f"{i}:{p:g}" for i, p in enumerate(image / 1000, 1) if p)
+            for label, image in zip(LABELS[split], images.reshape(-1, 256))
+        ]
+        (folder / place.format(suffix)).write_bytes(pack("\n".join(rows).encode()))
+    for found, array in zip(load_usps(folder), expected, strict=True):
+        np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    "line", ["11 1:0.5", "0 1:0.5", "1 257:0.5", "1 0:0.5", "1 1:1.5", "1 1:x"]
+)
+def test_damage_in_a_file_of_libsvm_is_named(folder, line):
+    path = folder / "usps" / "zip.train.gz"
+    path.write_bytes(f"1 1:-1\n{line}\n".encode())
+    with pytest.raises(InputError, match=r"zip\.train\.gz.*download it again"):
+        load_usps(folder)
 
 
 def test_paper_is_0_and_ink_is_255():
