@@ -109,6 +109,7 @@ def test_all_files_that_are_missing_are_named_at_once(no_data, small_data, tmp_p
     assert "mnist/train-images-idx3-ubyte.gz and 3 more, bsds500/BSR_bsds500.tgz, usps/" in said
     assert "fetch mnist bsds500 usps downloads them" in said and str(tmp_path) in said
     assert said.endswith("or do without")
+    assert "by hand" not in said
     require_files(["mnist", "mnistm", "usps", "blobs"], small_data)
     with pytest.raises(InputError, match="fetch mnist bsds500 downloads"):
         load_dataset("mnistm", data_dir=tmp_path)
