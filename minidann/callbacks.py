@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from minidann.dann import DANN, Losses
+from minidann.dann import DANN, NETWORKS, Losses
 from minidann.nn.optimizers import Optimizer, WeightAverage
 from minidann.runtime.arrays import to_host
+from minidann.runtime.divergence import LOWER, Origin, in_weights
 from minidann.runtime.errors import InputError, TrainingError
 from minidann.runtime.files import replacing
 from minidann.runtime.progress import progress_bar
@@ -63,6 +64,10 @@ class Callback:
     def end(self, training: "Training") -> None:
         """Training has ended, after the last step or by an exception."""
 
+    def kept(self) -> str:
+        """What of the training is kept on disk, for the message when it diverges; "" if nothing."""
+        return ""
+
 
 @dataclass(eq=False)
 class Training:
@@ -102,6 +107,10 @@ class Training:
     def history(self) -> "History":
         """The rows that were recorded."""
         return next(callback for callback in self.callbacks if isinstance(callback, History))
+
+    def named_networks(self) -> dict[str, Any]:
+        """The networks of ``dann`` by their names."""
+        return dict(zip(NETWORKS, self.dann.networks))
 
     def state_dict(self) -> State:
         """All that the next step depends on; see ``minidann.runtime.state``."""
@@ -332,10 +341,20 @@ def check_finite(training: Training, label_loss: float, domain_loss: float) -> N
     """Raise a TrainingError unless both losses and all weights are finite numbers."""
     if math.isfinite(label_loss + domain_loss) and finite_weights(training.dann):
         return
-    raise TrainingError(
-        f"training diverged by step {training.step}: label loss {label_loss:g}, domain loss "
-        f"{domain_loss:g}, learning rate {training.learning_rate:.3g}, lam {training.lam:.3g}; "
-        "lower one of the last two"
+    losses, by = Losses(label_loss, domain_loss), f"by step {training.step}"
+    raise diverged(training, by, losses, in_weights(training.named_networks()))
+
+
+def diverged(training: Training, when: str, losses: Losses, origin: Origin) -> TrainingError:
+    """The error that says where, by which settings, what to do, and what is kept."""
+    where = f"{origin.what}; " if origin.what else ""
+    only_rate = origin.remedy == LOWER and not training.lam
+    remedy = "lower the learning rate" if only_rate else origin.remedy
+    kept = "".join(f"; {kept}" for one in training.callbacks if (kept := one.kept()))
+    return TrainingError(
+        f"training diverged {when}: {where}label loss {losses.label:g}, domain loss "
+        f"{losses.domain:g}, learning rate {training.learning_rate:.3g}, lam {training.lam:.3g}; "
+        f"{remedy}{kept}"
     )
 
 

@@ -13,10 +13,11 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from minidann.callbacks import BatchStream, Callback, Training
+from minidann.callbacks import BatchStream, Callback, Training, diverged
 from minidann.dann import DANN
 from minidann.nn.optimizers import Optimizer
 from minidann.runtime.checks import check_labels, check_range
+from minidann.runtime.divergence import LOWER, in_forward, in_weights
 from minidann.runtime.errors import InputError
 from minidann.runtime.preparing import repeated, unless_bytes
 from minidann.runtime.threads import all_cores
@@ -71,7 +72,9 @@ def fit(
     ValueError
         If the optimizer holds layers that are not the DANN's.
     TrainingError
-        If a loss or a weight is no longer finite.
+        If a loss or a weight is no longer finite. It names the step and the layer where the first
+        such number arose, and the last checkpoint; on a GPU, the row of the history by which it
+        has.
     """
     if steps < 1:
         raise InputError(f"the number of steps is {steps}; it must be at least 1")
@@ -84,13 +87,15 @@ def fit(
     keep_preparation(dann, source, target or source)
     compute_gradients = OBJECTIVES[objective]
     training = Training(dann, optimizer, source, target, steps, tuple(callbacks))
-    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # History reports it once
+    drawn = Drawn(source), Drawn(target)
+    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # it is reported once
     with all_cores(), quiet, running(training):
         while training.step < steps:
             p = training.p = training.step / steps
             training.lam = schedule_value("lam", lam, p)
             optimizer.learning_rate = schedule_value("learning rate", learning_rate, p)
-            training.losses = compute_gradients(dann, source, target, training.lam)
+            training.losses = compute_gradients(dann, *drawn, training.lam)
+            check_losses(training, compute_gradients, *drawn)
             optimizer.step()
             training.step += 1
             for callback in training.callbacks:
@@ -143,6 +148,44 @@ def running(training: Training) -> Iterator[None]:
             stack.callback(callback.end, training)
             callback.begin(training)
         yield
+
+
+class Drawn:
+    """A stream, and the batch that was drawn last, to be looked at if training diverges."""
+
+    def __init__(self, stream: BatchStream | None):
+        self._stream, self._batch = stream, ()
+
+    def __next__(self) -> tuple:
+        self._batch = next(self._stream)  # type: ignore[arg-type]
+        return self._batch
+
+    def again(self) -> Iterator[tuple]:
+        """A stream of that batch alone."""
+        return iter([self._batch])
+
+
+def check_losses(
+    training: Training, compute_gradients: Callable, source: Drawn, target: Drawn
+) -> None:
+    """Raise a TrainingError if a loss is not finite, while the weights are those it came from.
+
+    On a GPU nothing is looked at, for each step would wait; the history looks at its rows.
+    """
+    total = training.losses.label + training.losses.domain
+    if not isinstance(total, float | np.generic) or math.isfinite(total):
+        return
+    step, networks = training.step, training.named_networks()
+    origin = in_weights(networks)  # as the step before has left them
+    if not origin.what:
+        batches = source.again(), target.again()
+        step += 1
+        origin = in_forward(
+            networks, lambda: compute_gradients(training.dann, *batches, training.lam)
+        )
+        if step == 1 and origin.remedy == LOWER:
+            origin = origin._replace(remedy="make the input or the first weights smaller")
+    raise diverged(training, f"in step {step}", training.losses, origin)
 
 
 def schedule_value(name: str, schedule: Schedule, p: float) -> float:

@@ -390,7 +390,7 @@ def test_without_a_history_there_is_one_which_notices_divergence(make, batches):
 
     training = run(make(), batches(), [], steps=201)
     assert [row["step"] for row in training.history] == [100, 200, 201]
-    with pytest.raises(TrainingError, match="by step 200"):
+    with pytest.raises(TrainingError, match=r"in step 150|by step 200"):  # the latter on a GPU
         run(make(), batches(), [Spoil()], steps=201)
 
 
@@ -511,9 +511,84 @@ def test_a_loss_that_is_no_longer_finite_stops_the_training_at_a_named_step(
     ).convert(place)
     with (
         np.errstate(all="ignore"),
-        pytest.raises(TrainingError, match=rf"by step \d+: .*{message}"),
+        pytest.raises(TrainingError, match=rf"(in|by) step \d+: .*{message}"),
     ):
         train(dann, SGD(dann.networks, 1.0), steps=40, **cause)
+
+
+class Losses(Callback):
+    """Those of each step that was taken."""
+
+    def __init__(self):
+        self.seen = []
+
+    def after_step(self, training):
+        self.seen.append(float(training.losses.label + training.losses.domain))
+
+
+def diverging(batches, callbacks, **options):
+    """The sentence in which 200 steps of a network with two hidden layers end."""
+    rng = np.random.default_rng(0)
+    dann = DANN(
+        Sequential([Dense(2, 4, rng=rng), ReLU(), Dense(4, 4, rng=rng)]),
+        Sequential([Dense(4, 2, rng=rng)]),
+        Sequential([Dense(4, 2, rng=rng)]),
+    )
+    options = {"steps": 200, "lam": lambda p: 1.0, "learning_rate": lambda p: 0.1} | options
+    with pytest.raises(TrainingError) as error:
+        fit(dann, SGD(dann.networks, 1.0), *batches, callbacks=callbacks, **options)
+    return str(error.value), dann
+
+
+def drawn(scale=1, spoil=()):
+    """Batches in main memory, of a source of which some rows hold NaN."""
+    rng, x = np.random.default_rng(0), (scale * SOURCE.x).astype(np.float32)
+    x[list(spoil), 0] = np.nan
+    return Batches(x, SOURCE.y, size=8, rng=rng), Batches(TARGET.x, size=8, rng=rng)
+
+
+def test_divergence_names_the_step_and_the_layer_and_spares_the_weights():
+    """The forward pass of that step overflows, from weights that are large but finite."""
+    losses = Losses()
+    said, dann = diverging(drawn(), [losses], learning_rate=lambda p: 1e30 if p >= 0.1 else 0.1)
+    assert len(losses.seen) == 21 and np.isfinite(losses.seen).all()
+    assert said.startswith(
+        "training diverged in step 22: the output of features.2, Dense(4, 4), holds NaN or "
+        "infinity; label loss nan"
+    )
+    assert said.endswith("learning rate 1e+30, lam 1; lower one of the last two")
+    assert np.isfinite(weights(*dann.networks)).all()
+
+
+def test_without_lam_it_is_the_learning_rate_that_is_to_be_lowered():
+    options = {"lam": lambda p: 0.0, "learning_rate": lambda p: 1e30}
+    said, _ = diverging(drawn(), [], **options)
+    assert said.endswith("lam 0; lower the learning rate")
+
+
+def test_divergence_in_the_weights_names_the_step_that_left_them():
+    class Spoil(Callback):
+        def after_step(self, training):
+            if training.step == 150:
+                for i in 0, 2:  # as a gradient that is not finite would, from the losses down
+                    training.dann.features.params[f"{i}.W"][0, 0] = float("inf")
+
+    said, _ = diverging(drawn(), [Spoil()])
+    assert said.startswith(
+        "training diverged in step 150: it left NaN or infinity in W of features.2, Dense(4, 4); "
+    )
+
+
+def test_nan_in_the_data_is_no_matter_of_the_learning_rate():
+    said, _ = diverging(drawn(spoil=range(60)), [])
+    assert "in step 1: the input of features.0, Dense(2, 4), holds NaN or infinity" in said
+    assert said.endswith("look at the data and at their preparation")
+
+
+def test_the_first_step_is_no_matter_of_the_learning_rate():
+    said, _ = diverging(drawn(scale=3e38 / abs(SOURCE.x).max()), [])
+    assert "in step 1: the output of " in said
+    assert said.endswith("make the input or the first weights smaller")
 
 
 @pytest.mark.parametrize("what", ["nan", "inf"])

@@ -83,6 +83,15 @@ class Checkpoint(Callback):
         save_arrays(self.path, training.state_dict() | _notes(self.run, self.seconds()))
         self._saved = time.monotonic()
 
+    def kept(self) -> str:
+        """What the file holds, if it is of this training."""
+        if self._saved == self._started and not self._before:  # neither written nor read
+            return ""
+        try:
+            return f"{self.path} is whole and holds step {load_arrays(self.path)['step']}"
+        except (OSError, ValueError, KeyError):
+            return ""
+
     def restore(self, training: Training) -> None:
         """Bring a training that was built anew to the state in the file.
 

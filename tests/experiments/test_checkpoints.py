@@ -35,7 +35,7 @@ from minidann.runtime.arrays import to_host
 from minidann.runtime.device import driver_version
 from minidann.runtime.errors import InputError, TrainingError
 from minidann.runtime.files import HOST
-from minidann.runtime.npz import FINGERPRINT, fingerprint, save_arrays
+from minidann.runtime.npz import FINGERPRINT, fingerprint, load_arrays, save_arrays
 from minidann.train import fit
 
 RUN = {"method": "dann", "seed": 3, "steps": 24, "lam": None}
@@ -888,6 +888,36 @@ def test_a_run_that_has_diverged_is_not_saved(place, file, spoil):
     with pytest.raises(TrainingError, match="diverged by step 5"):
         Checkpoint(file, RUN).save(training)
     assert not file.exists()
+
+
+def diverging(file, **options):
+    """The sentence in which a run ends whose learning rate is absurd from its seventh step on."""
+    run = new_run(to_host)
+    with pytest.raises(TrainingError) as error:
+        fit(
+            *(run.dann, run.optimizer, run.source, run.target),
+            steps=STEPS,
+            lam=lambda p: p,
+            learning_rate=lambda p: 0.01 if p * STEPS < 6 else 1e30,
+            callbacks=[run.history, Checkpoint(file, RUN, **options)],
+        )
+    return str(error.value)
+
+
+def test_divergence_names_the_last_good_checkpoint_which_can_be_resumed(file):
+    said = diverging(file, every=0)
+    last = saved_step(file)
+    assert last >= 6 and f"in step {last + 1}: " in said
+    assert said.endswith(f"; {file} is whole and holds step {last}")
+    saved = load_arrays(file).values()
+    assert all(np.isfinite(array).all() for array in saved if array.dtype.kind == "f")
+    # a run that goes on from it and diverges before it is saved again has the same one
+    assert diverging(file, every=1e9, resume=True).endswith(f"holds step {last}")
+
+
+def test_divergence_does_not_name_the_checkpoint_of_another_training(file):
+    new_run(to_host).fit(Checkpoint(file, RUN, every=0))
+    assert str(file) not in diverging(file, every=1e9)
 
 
 def test_after_a_long_time_only_the_last_step_is_saved(place, file):
