@@ -13,8 +13,8 @@ from pathlib import Path
 
 from minidann.data.fetch import fetch_dataset, locate, missing
 from minidann.data.registry import DATASETS, DataSet, find_dataset
-from minidann.data.store import folders
-from minidann.runtime.command import clear_errors
+from minidann.data.store import folders, user_cache
+from minidann.runtime.command import clear_errors, seed_number
 from minidann.runtime.errors import InputError
 
 SEARCHED = "--data-dir, then $MINIDANN_DATA, then datasets/, then ~/.cache/minidann"
@@ -92,7 +92,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     showing.add_argument(
         "--seed",
-        type=int,
+        type=seed_number,
         default=0,
         help="seed of the choice of images (default: %(default)s)",
     )
@@ -110,9 +110,7 @@ def fetchable() -> list[str]:
 
 def fetch(args: argparse.Namespace) -> int:
     """Download what is named."""
-    folder = Path(
-        args.data_dir or os.environ.get("MINIDANN_DATA") or Path.home() / ".cache" / "minidann"
-    )
+    folder = Path(args.data_dir or os.environ.get("MINIDANN_DATA") or user_cache())
     if folder.exists() and not folder.is_dir():
         raise InputError(
             f"{folder} is not a folder; name one to put the data sets in with --data-dir"

@@ -5,8 +5,15 @@ from pathlib import Path
 
 from minidann.experiments.config import Execution
 from minidann.experiments.runs import METHODS
-from minidann.runtime.command import finite, positive
+from minidann.runtime.command import (
+    LARGEST_SEED,
+    finite,
+    positive,
+    seed_count,
+    seed_number,
+)
 from minidann.runtime.device import DEVICES
+from minidann.runtime.errors import InputError
 
 
 def add_options(
@@ -33,13 +40,13 @@ def add_options(
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=seed_number,
         default=0,
         help="seed of the first run (default: %(default)s); the same seed gives the same result",
     )
     parser.add_argument(
         "--seeds",
-        type=positive,
+        type=seed_count,
         default=1,
         metavar="N",
         help="run N seeds, from --seed upwards, and report mean and spread (default: %(default)s)",
@@ -135,5 +142,16 @@ def execution(options: argparse.Namespace) -> Execution:
 
 
 def seeds(options: argparse.Namespace) -> range:
-    """The seeds that the options ask for."""
+    """The seeds that the options ask for.
+
+    Raises
+    ------
+    InputError
+        If the last one is larger than a seed can be.
+    """
+    if options.seed + options.seeds - 1 > LARGEST_SEED:
+        raise InputError(
+            f"--seed {options.seed} --seeds {options.seeds} goes beyond {LARGEST_SEED}; begin with "
+            "a smaller seed"
+        )
     return range(options.seed, options.seed + options.seeds)

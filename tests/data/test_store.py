@@ -114,3 +114,13 @@ def test_what_an_archive_was_unpacked_to_serves_as_well(no_data, tmp_path):
     assert store.find(file, tmp_path) == tmp_path / "signs" / "all"
     put(tmp_path, "signs/all.zip")
     assert store.find(file, tmp_path) == tmp_path / "signs" / "all.zip"
+
+
+def test_a_user_without_a_home_folder_has_the_other_folders(monkeypatch, tmp_path):
+    def none():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(store.Path, "home", none)
+    path = put(tmp_path)
+    assert store.find(FILE, tmp_path) == path
+    assert not store.user_cache().exists()
