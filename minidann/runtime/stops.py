@@ -40,6 +40,7 @@ def caught() -> Iterator[None]:
         yield
     finally:
         _restore(before)
+        _asked = None
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,12 @@
 """Progress: whole lines where there is no terminal."""
 
-from minidann.runtime.progress import progress_bar
+import io
+import subprocess
+import sys
+
+import pytest
+
+from minidann.runtime.progress import progress_bar, tell
 
 
 def test_progress_in_a_log_file_is_whole_lines(capsys):
@@ -29,3 +35,45 @@ def test_a_description_that_changes_stands_as_the_first_did(capsys):
         "second: 0",
         "second: 0",
     ]
+
+
+class Gone(io.StringIO):
+    """A terminal or a file that cannot be written to any more."""
+
+    def __init__(self, terminal, error):
+        super().__init__()
+        self.terminal, self.error = terminal, error
+
+    def isatty(self):
+        return self.terminal
+
+    def write(self, text):
+        raise self.error
+
+    def flush(self):
+        raise self.error
+
+
+ERRORS = [OSError(28, "No space left"), OSError(5, "I/O error"), BrokenPipeError(), ValueError("x")]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("error", [*ERRORS, None], ids=str)
+def test_progress_that_nobody_can_read_ends_no_work(terminal, error, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Gone(terminal, error) if error else None)
+    steps = 0
+    with progress_bar(30, "steps", **({"mininterval": 0} if terminal and error else {})) as bar:
+        for _ in range(30):
+            steps += 1
+            bar.update()
+            bar.set_postfix({"L_y": "0.300"})
+    tell("done")
+    assert steps == 30
+
+
+@pytest.mark.parametrize("stderr", [">&-", ">/dev/full"])
+def test_a_program_without_a_standard_error_ends_well(stderr, tmp_path):
+    command = f'"{sys.executable}" -m minidann.blobs --steps 20 --out "{tmp_path}" 2{stderr}'
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert result.returncode == 0 and "Written to" in result.stdout
+    assert (tmp_path / "blobs.png").exists()
