@@ -9,6 +9,7 @@ from minidann.runtime.command import (
     LARGEST_SEED,
     finite,
     positive,
+    seconds,
     seed_count,
     seed_number,
 )
@@ -78,6 +79,27 @@ def add_options(
         metavar="DIR",
         help="folder for results, figures and model.npz (default: %(default)s)",
     )
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with what is in --out: runs of the same options that were stopped continue, "
+        "those of other seeds or methods stay in results.json",
+    )
+    earlier.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the results, networks and checkpoints in --out; without one of the two, "
+        "a folder that holds any is refused",
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=seconds,
+        default=120.0,
+        metavar="SECONDS",
+        help="save runs so often, for --resume (default: %(default)g); Ctrl-C, SIGTERM and SIGHUP "
+        "save them too",
+    )
 
 
 def add_image_options(
@@ -92,12 +114,6 @@ def add_image_options(
         help="use only the first N training and N test images of each set",
     )
     add_data_dir_option(parser)
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue an earlier run with the same options and --out that was stopped; "
-        "runs are saved every two minutes",
-    )
 
 
 def add_jobs_option(parser: argparse.ArgumentParser) -> None:
