@@ -326,9 +326,11 @@ def test_a_killed_program_leaves_no_worker_behind(small_data, tmp_path):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    assert soon(lambda: len(working(process.pid)) >= 2)
-    process.kill()
-    process.wait()
+    try:
+        assert soon(lambda: len(working(process.pid)) >= 2)
+    finally:
+        process.kill()
+        process.wait()
     assert soon(lambda: not working(process.pid))
 
 
