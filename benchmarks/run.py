@@ -118,7 +118,9 @@ def turn(side: str, recipe: Recipe, data: str, steps: int, count: int) -> turns.
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.run", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.run",
+        allow_abbrev=False,
+        description=__doc__.splitlines()[0],
     )
     parser.add_argument(
         "--recipe",

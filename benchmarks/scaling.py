@@ -126,7 +126,9 @@ def draw(results: dict[str, list]) -> Figure:
 def main(argv: list[str] | None = None) -> int:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scaling", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.scaling",
+        allow_abbrev=False,
+        description=__doc__.splitlines()[0],
     )
     parser.add_argument(
         "--out",

@@ -108,7 +108,9 @@ def turn(side: str, network: str, count: int, device: str, evaluate: bool) -> tu
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.step", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.step",
+        allow_abbrev=False,
+        description=__doc__.splitlines()[0],
     )
     which = "tf-dann's for MNIST-M or Blobs, or the paper's for SVHN (default: %(default)s)"
     parser.add_argument("--network", choices=networks.SIZES, default="mnist", help=which)

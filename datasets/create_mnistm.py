@@ -17,14 +17,14 @@ import numpy as np
 from tqdm import tqdm
 
 from minidann.data import load_backgrounds, load_mnist, mnistm_pair
-from minidann.runtime.command import clear_errors, user_path
+from minidann.runtime.command import clear_errors, seed_number, user_path
 from minidann.runtime.files import replacing, writable
 
 
 @clear_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Read, blend, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     here = Path(__file__).parent
     parser.add_argument(
         "--out",
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "(default: $MINIDANN_DATA, datasets/, ~/.cache/minidann)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the patches (default: %(default)s)"
+        "--seed", type=seed_number, default=0, help="seed of the patches (default: %(default)s)"
     )
     args = parser.parse_args(argv)
     if args.out.suffix != ".npz":

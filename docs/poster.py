@@ -817,7 +817,8 @@ def write(out, steps=10_000):
 def main(argv=None):
     """Write poster.pdf and poster.png."""
     parser = argparse.ArgumentParser(
-        description="DANN on one sheet of A3: every equation beside its line of code."
+        description="DANN on one sheet of A3: every equation beside its line of code.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--out",

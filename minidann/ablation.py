@@ -12,15 +12,19 @@ batch-norm statistics; see :mod:`minidann.experiments.variants`.
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.figures import save_figure
 from minidann.experiments.image_sets import load_sets
 from minidann.experiments.options import add_image_options, execution, seeds
-from minidann.experiments.runs import Experiment, Task, begin, conduct
-from minidann.experiments.tables import variant_table
+from minidann.experiments.runs import Experiment, Task, begun, conduct, exit_status
+from minidann.experiments.tables import Outcomes, variant_table
 from minidann.experiments.variants import TARGETS, VARIANTS, train_and_test
 from minidann.runtime.command import clear_errors
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DATA = {"mnistm": "mnistm", "release": "mnistm-release"}
 STEPS = 2000
@@ -67,20 +71,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         for seed in seeds(options)
     )
     settings = ImageSettings.from_options(options, recipe="best", models={tasks[0]: "model.npz"})
-    begin(settings, execution(options))
-    load_sets(dict.fromkeys(name for task in tasks for name in task.pair), settings)
-    outcomes = conduct(
-        Experiment("ablation", train_and_test, tasks, settings, execution(options), vars(options))
+    experiment = Experiment(
+        "ablation", train_and_test, tasks, settings, execution(options), vars(options)
     )
+    with begun(settings, experiment.execution):
+        load_sets(dict.fromkeys(name for task in tasks for name in task.pair), settings)
+        outcomes = conduct(experiment)
+        save_figure(dots(outcomes), settings.out / "ablation.png")
     print(variant_table([outcome.record for outcome in outcomes.values()]))
+    print(f"Written to {settings.out}: results.json, history.csv, model.npz, ablation.png")
+    return exit_status(experiment, outcomes)
+
+
+def dots(outcomes: Outcomes) -> "Figure":
+    """The figure: the target's accuracy of each run, a row a variant."""
     from minidann.experiments import plots  # matplotlib and scikit-learn take long to import
 
     accuracies: dict[str, list[float]] = {}
     for task, outcome in outcomes.items():
-        accuracies.setdefault(task.variant, []).append(outcome.record["target_class"])
-    save_figure(plots.dots(accuracies), settings.out / "ablation.png")
-    print(f"Written to {settings.out}: results.json, history.csv, model.npz, ablation.png")
-    return 0
+        accuracies.setdefault(task.variant or "best", []).append(outcome.record["target_class"])
+    return plots.dots(accuracies)
 
 
 if __name__ == "__main__":

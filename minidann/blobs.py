@@ -22,16 +22,19 @@ standard deviation of a hundredth. The recipes, and how ours was chosen, are in
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minidann.data import make_blobs_pair
 from minidann.experiments.config import Settings
 from minidann.experiments.figures import save_figure
 from minidann.experiments.options import add_options, execution, seeds
 from minidann.experiments.points import RECIPES, BlobsTask, on_record, train_and_test
-from minidann.experiments.runs import Experiment, begin, conduct
+from minidann.experiments.runs import Experiment, Outcome, begun, conduct, exit_status
 from minidann.experiments.tables import regime_table
 from minidann.runtime.command import clear_errors
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -67,24 +70,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     kept = tasks[len(regimes) - 1]  # the last regime of a recipe is its DANN
     settings = Settings.from_options(options, models={kept: "model.npz"})
-    begin(settings, execution(options))
-    outcomes = conduct(
-        Experiment("blobs", train_and_test, tasks, settings, execution(options), vars(options))
+    experiment = Experiment(
+        "blobs", train_and_test, tasks, settings, execution(options), vars(options)
     )
+    with begun(settings, experiment.execution):
+        outcomes = conduct(experiment)
+        save_figure(draw(outcomes, options.seed), settings.out / "blobs.png")
     print(regime_table([outcome.record for outcome in outcomes.values()], regimes))
     if options.seeds == 1 and options.recipe == "tf-dann":
         print(on_record())
+    print(f"Written to {settings.out}: results.json, history.csv, model.npz, blobs.png")
+    return exit_status(experiment, outcomes)
+
+
+def draw(outcomes: Mapping[BlobsTask, Outcome], seed: int) -> "Figure":
+    """The figure: the points of a seed, and what each regime makes of them."""
     from minidann.experiments import plots  # matplotlib and scikit-learn take long to import
 
     shown = {
         caption(outcome.record): outcome.features
         for task, outcome in outcomes.items()
-        if task.seed == options.seed
+        if task.seed == seed
     }
-    figure = plots.blobs(*make_blobs_pair(seed=options.seed), shown)
-    save_figure(figure, settings.out / "blobs.png")
-    print(f"Written to {settings.out}: results.json, history.csv, model.npz, blobs.png")
-    return 0
+    return plots.blobs(*make_blobs_pair(seed=seed), shown)
 
 
 def caption(record: Mapping[str, Any]) -> str:

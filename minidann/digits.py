@@ -32,7 +32,7 @@ from minidann.experiments.options import (
     seeds,
 )
 from minidann.experiments.plans import name_models, pair_up, plan
-from minidann.experiments.runs import Experiment, begin, conduct
+from minidann.experiments.runs import Experiment, begun, conduct, exit_status
 from minidann.experiments.tables import matrix_table, pair_table
 from minidann.runtime.command import clear_errors
 
@@ -107,24 +107,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the methods on the pairs, write records, models and figures, print the table."""
     options = parse(argv)
     settings = ImageSettings.from_options(options)
-    begin(settings, execution(options))
-    if options.matrix:
-        sources = targets = available(MATRIX, settings)
-        pairs = pair_up(sources, targets)
-    else:
-        sources, targets = options.source, options.target
-        pairs = pair_up(sources, targets)
-        load_sets(dict.fromkeys((*sources, *targets)), settings)
-    chosen = [method for method in methods(options) if not (options.matrix and method == "target")]
-    tasks = plan(pairs, chosen, seeds(options))
-    settings = replace(settings, tested=tuple(targets), models=name_models(tasks))
-    outcomes = conduct(
-        Experiment("digits", train_and_test, tasks, settings, execution(options), vars(options))
-    )
+    with begun(settings, execution(options)):
+        if options.matrix:
+            sources = targets = available(MATRIX, settings)
+            pairs = pair_up(sources, targets)
+        else:
+            sources, targets = options.source, options.target
+            pairs = pair_up(sources, targets)
+            load_sets(dict.fromkeys((*sources, *targets)), settings)
+        chosen = [one for one in methods(options) if not (options.matrix and one == "target")]
+        tasks = plan(pairs, chosen, seeds(options))
+        settings = replace(settings, tested=tuple(targets), models=name_models(tasks))
+        experiment = Experiment(
+            "digits", train_and_test, tasks, settings, execution(options), vars(options)
+        )
+        outcomes = conduct(experiment)
+        figures = save_figures(outcomes, pairs, settings)
     print(matrix_table(outcomes, sources) if options.matrix else pair_table(outcomes, pairs))
-    names = [*settings.models.values(), *save_figures(outcomes, pairs, settings)]
+    names = [*settings.models.values(), *figures]
     print(f"Written to {settings.out}: results.json, history.csv, {', '.join(names)}")
-    return 0
+    return exit_status(experiment, outcomes)
 
 
 if __name__ == "__main__":

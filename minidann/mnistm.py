@@ -41,8 +41,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="MNIST and BSDS500 are looked for in --data-dir, $MINIDANN_DATA, datasets/ and "
         "~/.cache/minidann; datasets/README.md says where to get them. One DANN run of the recipe "
         "tf-dann takes some four minutes on two cores, six beside another run; one of best, a "
-        "quarter of an hour. Ctrl-C keeps the finished runs and the curves so far; --resume "
-        "continues. model.npz is the network of the first seed, trained with DANN or by --method.",
+        "quarter of an hour. Ctrl-C keeps the runs as far as they have come and says how to go on. "
+        "model.npz is the network of the first seed, trained with DANN or by --method.",
     )
     parser.add_argument(
         "--recipe",
@@ -74,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = ImageSettings.from_options(
         options, steps=steps, tested=pair[1:], models=name_models(tasks)
     )
-    run_pair("mnistm", tasks, settings, options, "run with --data digits, which needs no files")
-    return 0
+    otherwise = "run with --data digits, which needs no files"
+    return run_pair("mnistm", tasks, settings, options, otherwise)
 
 
 if __name__ == "__main__":

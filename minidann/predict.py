@@ -79,6 +79,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m minidann.predict",
+        allow_abbrev=False,
         description="Print what a trained network says of images: file, class, probability.",
         epilog="Each image is turned upright as the camera was held, put on white where it is "
         "transparent, reduced to the size that the network was trained on (28 pixels for MNIST), "

@@ -75,8 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     kept = {tasks[-options.seeds]: "model.npz"}
     settings = ImageSettings.from_options(options, recipe="signs", tested=pair[1:], models=kept)
-    run_pair("signs", tasks, settings, options)
-    return 0
+    return run_pair("signs", tasks, settings, options)
 
 
 if __name__ == "__main__":

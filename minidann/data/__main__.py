@@ -15,8 +15,8 @@ from typing import Any
 
 from minidann.data.fetch import fetch_dataset, missing
 from minidann.data.registry import DATASETS, DataSet, find_dataset, parts_of, require_files
-from minidann.data.store import expanded, folders, locate
-from minidann.runtime.command import clear_errors, user_path
+from minidann.data.store import expanded, folders, locate, user_cache
+from minidann.runtime.command import clear_errors, seed_number, user_path
 from minidann.runtime.errors import InputError
 
 WIDTH = 79  # a terminal has 80 columns or more
@@ -96,7 +96,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     showing.add_argument(
         "--seed",
-        type=int,
+        type=seed_number,
         default=0,
         help="seed of the choice of images (default: %(default)s)",
     )
@@ -110,9 +110,7 @@ def fetchable() -> list[str]:
 
 def fetch(args: argparse.Namespace) -> int:
     """Download what is named."""
-    folder = expanded(
-        args.data_dir or os.environ.get("MINIDANN_DATA") or Path.home() / ".cache" / "minidann"
-    )
+    folder = expanded(args.data_dir or os.environ.get("MINIDANN_DATA") or user_cache())
     if folder.exists() and not folder.is_dir():
         raise InputError(
             f"{folder} is not a folder; name one to put the data sets in with --data-dir"

@@ -30,7 +30,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from minidann.data import mnist
 from minidann.data.mnist import Digits, load_mnist
 from minidann.data.photographs import BSDS500, load_backgrounds
-from minidann.data.store import PathLike, digest, find
+from minidann.data.store import PathLike, digest, find, user_cache
 from minidann.runtime.errors import InputError, in_words
 from minidann.runtime.npz import load_arrays, save_arrays
 
@@ -189,7 +189,7 @@ def cached_mnistm_pair(
     used = [find(file, data_dir).resolve() for file in files]  # fetch mnistm downloads all of them
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in used]
     key = repr((CACHE_VERSION, seed, stats))
-    folder = Path(cache_dir or Path.home() / ".cache" / "minidann" / "mnistm")
+    folder = Path(cache_dir or user_cache() / "mnistm")
     path = folder / f"mnistm-v{CACHE_VERSION}-{digest(key.encode())[:32]}.npz"
     if kept := read_cache(path):
         digits, target = kept

@@ -9,6 +9,7 @@ points in the plane, reviews as a matrix of which words occur in which review.
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from minidann.data.amazon_reviews import Reviews
 from minidann.data.mnist import Digits
 from minidann.data.store import PathLike
 from minidann.data.toy import Points
+from minidann.runtime.errors import InputError
 from minidann.runtime.files import replacing
 
+FORMATS = ("png", "jpg", "jpeg", "pdf", "svg", "tif", "tiff", "webp")  # no other program needed
 ROWS = 8  # images in a column
 WIDEST = 15  # columns that stand side by side
 MARKERS, COLOURS = ("o", "^"), ("#0072b2", "#d55e00")
@@ -46,9 +49,11 @@ def show(
     Raises
     ------
     InputError
-        If a data set is missing or damaged.
+        If a data set is missing or damaged, or the suffix is of no picture.
     """
     from minidann.data.registry import DATASETS
+
+    check_suffix(Path(out))
 
     drawn = [(DATASETS[name].title, DATASETS[name].load(data_dir)) for name in names]
     figure = Figure(figsize=(4.6 * len(drawn), 4.4), layout="constrained")
@@ -57,6 +62,21 @@ def show(
         axis.set_title(textwrap.fill(title, 52), fontsize=10)
     with replacing(out) as temporary:
         figure.savefig(temporary, dpi=130)
+
+
+def check_suffix(out: Path) -> None:
+    """Refuse a file whose suffix is of no picture, before anything is read.
+
+    Raises
+    ------
+    InputError
+        Lists the suffixes.
+    """
+    if out.suffix[1:].lower() not in FORMATS:
+        raise InputError(
+            f"{out} does not say which kind of picture it is to be; let it end in one of "
+            f"{', '.join(f'.{name}' for name in FORMATS)}"
+        )
 
 
 def draw(axis: Axes, data: Any, rng: np.random.Generator) -> None:

@@ -56,6 +56,15 @@ class File(NamedTuple):
         return tuple(dict.fromkeys(filter(None, names)))
 
 
+def user_cache() -> Path:
+    """``~/.cache/minidann``; for a user without a home folder, one that nobody has."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and no entry among the users, as in many containers
+        home = Path("/nonexistent")
+    return home / ".cache" / "minidann"
+
+
 def folders(data_dir: PathLike | None = None) -> list[Path]:
     """The folders that are searched, in order.
 
@@ -70,7 +79,7 @@ def folders(data_dir: PathLike | None = None) -> list[Path]:
             "or leave it out"
         )
     named = [data_dir, os.environ.get("MINIDANN_DATA")]
-    standard = [Path("datasets"), Path.home() / ".cache" / "minidann"]
+    standard = [Path("datasets"), user_cache()]
     return [expanded(folder) for folder in named if folder] + standard
 
 

@@ -12,6 +12,8 @@ on a GPU can be ended on a CPU.
 
 import math
 import time
+from contextvars import ContextVar
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,35 @@ from minidann.runtime.errors import InputError, in_words
 from minidann.runtime.files import sweep
 from minidann.runtime.npz import LARGEST, load_arrays, save_arrays
 from minidann.runtime.state import State, as_text, check_state, from_text
+from minidann.runtime.stops import Held
 
 ROOM = 1 << 26  # bytes of a file beside the arrays of the training: the rows of its history
 
 
+@dataclass
+class Saving:
+    """How often the checkpoints of a task are saved, and how far they have come.
+
+    Attributes
+    ----------
+    every : float
+        Seconds of training between two of them.
+    step : int, optional
+        Of the last one that was saved or read.
+    """
+
+    every: float = 120.0
+    step: int | None = None
+
+
+SAVING: ContextVar[Saving | None] = ContextVar("saving", default=None)  # of the task of a program
+
+
 class Checkpoint(Callback):
-    """A file that a training run is saved to from time to time.
+    """A file that a training run is saved to from time to time, and before a signal ends it.
+
+    In the main thread of a program Ctrl-C, SIGTERM and SIGHUP wait until the step is over and the
+    file is saved; then they do what they would have done at once. A second Ctrl-C does not wait.
 
     Parameters
     ----------
@@ -41,8 +66,9 @@ class Checkpoint(Callback):
     resume : bool
         Whether to go on from the file if it is there; else training starts anew and the file will
         be replaced.
-    every : float
-        Seconds of training between two saves. The last step is always saved.
+    every : float, optional
+        Seconds of training between two saves; 120, or what a program was asked for. The last step
+        is always saved.
 
     Raises
     ------
@@ -58,9 +84,11 @@ class Checkpoint(Callback):
         run: dict[str, Any],
         *,
         resume: bool = False,
-        every: float = 120.0,
+        every: float | None = None,
     ):
-        self.path, self.run, self.resume, self.every = Path(path), run, resume, every
+        self.path, self.run, self.resume = Path(path), run, resume
+        self._saving, self._signals = SAVING.get() or Saving(), Held()
+        self.every = self._saving.every if every is None else every
         self._before = 0.0  # seconds of training in earlier processes
         self._started = self._saved = time.monotonic()
 
@@ -72,16 +100,23 @@ class Checkpoint(Callback):
         sweep(self.path.parent)
         if self.resume and self.path.exists():
             self.restore(training)
+        self._signals.hold()
 
     def after_step(self, training: Training) -> None:
-        if time.monotonic() - self._saved >= self.every or training.step == training.steps:
+        stopped, last = self._signals.number is not None, training.step == training.steps
+        if stopped or last or time.monotonic() - self._saved >= self.every:
             self.save(training)
+        if stopped and not last:
+            self._signals.release()
+
+    def end(self, training: Training) -> None:
+        self._signals.release()
 
     def save(self, training: Training) -> None:
         """Write the file now. A training that has diverged is not saved: a TrainingError."""
         check_finite(training, *(float(to_host(loss)) for loss in training.losses))
         save_arrays(self.path, training.state_dict() | _notes(self.run, self.seconds()))
-        self._saved = time.monotonic()
+        self._saved, self._saving.step = time.monotonic(), training.step
 
     def kept(self) -> str:
         """What the file holds, if it is of this training."""
@@ -106,7 +141,7 @@ class Checkpoint(Callback):
             training.load_state_dict(state)
         except ValueError as error:
             raise _unreadable(self.path, error) from error
-        self._before = seconds
+        self._before, self._saving.step = seconds, training.step
 
 
 def read_checkpoint(path: Path, run: dict[str, Any], largest: int = LARGEST) -> tuple[State, float]:

@@ -31,6 +31,11 @@ class Settings:
     models : mapping of task to str
         The names, in ``out``, of the files that trained networks are saved to. A network whose task
         is not among them is not saved.
+    resume, overwrite : bool
+        Whether to go on with what is in ``out``, or to replace it. Without either, a folder that
+        holds results is refused.
+    checkpoint_every : float
+        Seconds of training between two checkpoints.
 
     Raises
     ------
@@ -44,6 +49,9 @@ class Settings:
     batch_size: int | None = None
     lam: float | None = None
     models: Mapping[Any, str] = field(default_factory=dict)
+    resume: bool = False
+    overwrite: bool = False
+    checkpoint_every: float = 120.0
 
     def __post_init__(self) -> None:
         one_of("device", self.device, DEVICES)
@@ -70,6 +78,10 @@ class Settings:
         """The checkpoint that a task goes on from, and the run that it must be of, or None."""
         return None
 
+    def checkpoint_file(self, name: str) -> Path:
+        """Where the training of the task of that name is saved."""
+        return self.out / "checkpoints" / f"{name}.npz"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings(Settings):
@@ -87,8 +99,6 @@ class ImageSettings(Settings):
         Whether training turns half of the source's images into negatives.
     balance : bool
         Whether training shows all classes of the source equally often.
-    resume : bool
-        Whether to go on from the checkpoints in ``out``.
     tested : tuple of str
         The sets that a network trained on the source alone is tested on.
 
@@ -103,7 +113,6 @@ class ImageSettings(Settings):
     data_dir: str | None = None
     negatives: bool = False
     balance: bool = False
-    resume: bool = False
     tested: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

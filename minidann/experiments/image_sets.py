@@ -1,6 +1,5 @@
 """The image sets of an experiment: loaded once a process, in the form that its recipe works on."""
 
-import sys
 from collections.abc import Iterable
 from functools import cache
 
@@ -10,6 +9,7 @@ from minidann.data.registry import find_dataset, load_dataset, require_files
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.recipes import RECIPES, Recipe
 from minidann.runtime.errors import InputError
+from minidann.runtime.progress import tell
 
 load = cache(load_dataset)  # the tasks of one process share their sets
 
@@ -46,7 +46,7 @@ def available(names: Iterable[str], settings: ImageSettings) -> list[str]:
             load_sets([name], settings)
             found.append(name)
         except InputError as error:
-            print(f"Without {name}: {error}", file=sys.stderr)
+            tell(f"Without {name}: {error}")
     return found
 
 

@@ -6,8 +6,17 @@ from pathlib import Path
 
 from minidann.experiments.config import Execution
 from minidann.experiments.runs import METHODS
-from minidann.runtime.command import finite, positive, user_path
+from minidann.runtime.command import (
+    LARGEST_SEED,
+    finite,
+    positive,
+    seconds,
+    seed_count,
+    seed_number,
+    user_path,
+)
 from minidann.runtime.device import DEVICES
+from minidann.runtime.errors import InputError
 
 
 def add_options(
@@ -34,13 +43,13 @@ def add_options(
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=seed_number,
         default=0,
         help="seed of the first run (default: %(default)s); the same seed gives the same result",
     )
     parser.add_argument(
         "--seeds",
-        type=positive,
+        type=seed_count,
         default=1,
         metavar="N",
         help="run N seeds, from --seed upwards, and report mean and spread (default: %(default)s)",
@@ -72,6 +81,27 @@ def add_options(
         metavar="DIR",
         help="folder for results, figures and model.npz (default: %(default)s)",
     )
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with what is in --out: runs of the same options that were stopped continue, "
+        "those of other seeds or methods stay in results.json",
+    )
+    earlier.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the results, networks and checkpoints in --out; without one of the two, "
+        "a folder that holds any is refused",
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=seconds,
+        default=120.0,
+        metavar="SECONDS",
+        help="save runs so often, for --resume (default: %(default)g); Ctrl-C, SIGTERM and SIGHUP "
+        "save them too",
+    )
 
 
 def add_image_options(
@@ -86,12 +116,6 @@ def add_image_options(
         help="use only the first N training and N test images of each set",
     )
     add_data_dir_option(parser)
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue an earlier run with the same options and --out that was stopped; "
-        "runs are saved every two minutes",
-    )
 
 
 def add_jobs_option(parser: argparse.ArgumentParser) -> None:
@@ -137,5 +161,16 @@ def execution(options: argparse.Namespace) -> Execution:
 
 
 def seeds(options: argparse.Namespace) -> range:
-    """The seeds that the options ask for."""
+    """The seeds that the options ask for.
+
+    Raises
+    ------
+    InputError
+        If the last one is larger than a seed can be.
+    """
+    if options.seed + options.seeds - 1 > LARGEST_SEED:
+        raise InputError(
+            f"--seed {options.seed} --seeds {options.seeds} goes beyond {LARGEST_SEED}; begin with "
+            "a smaller seed"
+        )
     return range(options.seed, options.seed + options.seeds)

@@ -8,7 +8,7 @@ from minidann.experiments.figures import save_figures
 from minidann.experiments.image_sets import load_sets
 from minidann.experiments.images import train_and_test
 from minidann.experiments.options import execution
-from minidann.experiments.runs import Experiment, Task, begin, conduct
+from minidann.experiments.runs import Experiment, Task, begun, conduct, exit_status
 from minidann.experiments.tables import pair_table
 
 
@@ -18,7 +18,7 @@ def run_pair(
     settings: ImageSettings,
     options: argparse.Namespace,
     otherwise: str = "",
-) -> None:
+) -> int:
     """Run tasks on one pair, write records, model and figures, print the table.
 
     Parameters
@@ -33,19 +33,25 @@ def run_pair(
     otherwise : str
         What can be done without files that are missing, for the message.
 
+    Returns
+    -------
+    int
+        The exit status.
+
     Raises
     ------
     InputError
         Before any training, if one of the sets is missing or damaged.
     """
     pair = tasks[0].pair
-    begin(settings, execution(options))
-    load_sets(pair, settings, otherwise)
-    outcomes = conduct(
-        Experiment(
-            program, train_and_test, tuple(tasks), settings, execution(options), vars(options)
-        )
+    experiment = Experiment(
+        program, train_and_test, tuple(tasks), settings, execution(options), vars(options)
     )
+    with begun(settings, experiment.execution):
+        load_sets(pair, settings, otherwise)
+        outcomes = conduct(experiment)
+        figures = save_figures(outcomes, [pair], settings)
     print(pair_table(outcomes, [pair]))
-    names = ["results.json", "history.csv", "model.npz", *save_figures(outcomes, [pair], settings)]
+    names = ["results.json", "history.csv", "model.npz", *figures]
     print(f"Written to {settings.out}: {', '.join(names)}")
+    return exit_status(experiment, outcomes)

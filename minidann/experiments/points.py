@@ -31,8 +31,8 @@ domain head that learns twice as fast as the rest.
 """
 
 import json
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from minidann.callbacks import AverageWeights, Callback, History, ProgressBar
 from minidann.dann import DANN
 from minidann.data import Batches, make_blobs_pair
 from minidann.data.toy import Points
+from minidann.experiments.checkpoints import Checkpoint
 from minidann.experiments.config import Settings, one_of
 from minidann.experiments.records import spread
 from minidann.experiments.runs import Outcome
@@ -119,6 +120,11 @@ class BlobsTask:
     def title(self) -> str:
         """``DANN deep, seed 0``"""
         return f"{self.regime}, seed {self.seed}"
+
+    @property
+    def name(self) -> str:
+        """``tf-dann-DANN deep-0``, for the names of its files."""
+        return f"{self.recipe}-{self.regime}-{self.seed}"
 
 
 def on_record() -> str:
@@ -210,12 +216,22 @@ def train_regime(
 
 
 def train_and_test(task: BlobsTask, settings: Settings, row: int | None = None) -> Outcome:
-    """Train a regime and test it on the very points: features are those of (source, target)."""
+    """Train a regime and test it on the very points: features are those of (source, target).
+
+    The outcome has neither accuracies nor features if Ctrl-C ended the training.
+    """
     source, target = make_blobs_pair(seed=task.seed)
     transfer = transfer_to(settings.device)
     steps = settings.steps or STEPS
-    history, started = History(every=500), time.perf_counter()
-    with progress_bar(steps, task.title, row) as bar:
+    asked = asdict(task) | {"steps": steps}
+    history = History(every=500)
+    checkpoint = Checkpoint(
+        settings.checkpoint_file(task.name),
+        asked | {"lam": settings.lam, "batch_size": settings.batch_size},
+        resume=settings.resume,
+    )
+    dann = None
+    with progress_bar(steps, task.title, row) as bar, suppress(KeyboardInterrupt):
         dann = train_regime(
             RECIPES[task.recipe][task.regime],
             source,
@@ -225,13 +241,14 @@ def train_and_test(task: BlobsTask, settings: Settings, row: int | None = None) 
             lam=settings.lam,
             batch_size=settings.batch_size,
             device=settings.device,
-            callbacks=[history, ProgressBar(bar)],
+            callbacks=[history, checkpoint, ProgressBar(bar)],
         )
-    seconds = round(time.perf_counter() - started, 2)
+    rows = [asdict(task) | entry for entry in history]
+    if dann is None:
+        return Outcome(asked | {"stopped_at": history[-1]["step"] if history else 0}, rows)
+    seconds = round(checkpoint.seconds(), 2)
     if path := settings.model_file(task):
         dann.save(path)
-    record = asdict(task) | {"steps": steps} | evaluate(dann, source, target, prepare=transfer)
+    record = asked | evaluate(dann, source, target, prepare=transfer)
     features = tuple(to_host(dann.transform(transfer(points.x))) for points in (source, target))
-    return Outcome(
-        record | {"seconds": seconds}, [asdict(task) | entry for entry in history], features
-    )
+    return Outcome(record | {"seconds": seconds}, rows, features)

@@ -20,6 +20,7 @@ from minidann.experiments.replays import Replay, check_data, execute, judge, rep
 from minidann.experiments.runners import run_tasks
 from minidann.runtime.command import Stopped, clear_errors, positive, user_path
 from minidann.runtime.errors import InputError
+from minidann.runtime.progress import tell
 
 RESULTS = Path(minidann.__file__).parents[1] / "docs" / "results"
 DIFFERENT, SKIPPED = 1, 3  # exit statuses
@@ -111,10 +112,7 @@ def run_again(
 ) -> list[tuple[Replay, Mapping[str, float]]]:
     """Execute, with progress bars; if anything ends it early, print the table so far."""
     minutes = sum(replay.seconds for replay in todo) / 60
-    print(
-        f"{len(todo)} runs; when they were recorded they took {minutes:.0f} minutes in all.",
-        file=sys.stderr,
-    )
+    tell(f"{len(todo)} runs; when they were recorded they took {minutes:.0f} minutes in all.")
     outcomes: dict[tuple, Mapping[str, float]] = {}
 
     def in_order() -> list[tuple[Replay, Mapping[str, float]]]:

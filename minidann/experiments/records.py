@@ -40,6 +40,7 @@ def save_results(
     options: Mapping[str, Any],
     machine: Mapping[str, str],
     runs: Sequence[Mapping[str, Any]],
+    earlier: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write a JSON record.
 
@@ -54,6 +55,8 @@ def save_results(
         An :func:`environment`.
     runs : sequence of mappings
         The figures of each run.
+    earlier : sequence of mappings
+        Options and machines of earlier calls that some of the runs are of.
     """
     record = {
         "program": f"python -m minidann.{program}",
@@ -65,6 +68,8 @@ def save_results(
         "environment": machine,
         "runs": runs,
     }
+    if earlier:
+        record["earlier"] = earlier
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -40,8 +40,9 @@ from minidann.experiments.points import BlobsTask
 from minidann.experiments.recipes import RECIPES
 from minidann.experiments.runs import Outcome, Task, Titled
 from minidann.runtime.device import transfer_to
-from minidann.runtime.errors import InputError, in_words
+from minidann.runtime.errors import InputError, TrainingError, in_words
 from minidann.runtime.files import read_bytes
+from minidann.runtime.progress import tell
 
 LARGEST = 1 << 24  # bytes of a results.json
 LEAST_SD, UNKNOWN_SD = 0.003, 0.02
@@ -195,7 +196,7 @@ def by_kind(runs: Iterable[Run]) -> dict[tuple, list[Run]]:
     """Finished runs, together if they differ by the seed alone; by their seeds."""
     kinds: dict[tuple, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run["seed"]):
-        if "stopped_at" not in run:
+        if not {"stopped_at", "failed"} & run.keys():
             names = ("recipe", "regime", "source", "target", "method", "variant", "steps")
             kinds.setdefault(tuple(run.get(name) for name in names), []).append(run)
     return kinds
@@ -318,10 +319,17 @@ def check_data(found: Iterable[Replay]) -> None:
 
 
 def execute(replay: Replay, row: int | None = None) -> dict[str, float]:
-    """Train and test once more; the accuracies. Ctrl-C ends it with a KeyboardInterrupt."""
+    """Train and test once more; the accuracies, which are not numbers if the training diverges.
+
+    Ctrl-C ends it with a KeyboardInterrupt.
+    """
     with TemporaryDirectory() as folder:
         settings = replace(replay.settings, out=Path(folder))
-        outcome = replay.function(replay.task, settings, row)
+        try:
+            outcome = replay.function(replay.task, settings, row)
+        except TrainingError as error:
+            tell(f"{replay.task.title}: {error}")
+            return dict.fromkeys(replay.recorded, math.nan)
     if outcome.stopped:
         raise KeyboardInterrupt
     return accuracies(outcome.record)

@@ -5,25 +5,21 @@
 A function (task, row) and its tasks have to be picklable; neither knows where it is executed.
 
     jobs = 1        in this process, on all cores
-    jobs = N        in N processes (joblib's loky), one BLAS thread each; they leave Ctrl-C to this
-                    process and end soon after it
+    jobs = N        in N processes at most (:mod:`minidann.experiments.processes`), one BLAS thread
+                    each
     cluster         on the workers of a Dask scheduler, which execute tasks in threads: no signal
                     handlers there, and one core a task; a task whose worker is lost is executed
                     again on another one
 """
 
-import os
-import signal
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Thread
 from typing import Any, TypeVar
 
 from minidann.experiments.config import Execution
+from minidann.experiments.processes import in_processes
 from minidann.runtime.errors import InputError
-from minidann.runtime.progress import progress_bar
+from minidann.runtime.progress import progress_bar, tell
 from minidann.runtime.threads import set_num_threads
 
 PATIENCE = 20  # seconds that the scheduler has to answer
@@ -56,12 +52,10 @@ def run_tasks(
     """
     if execution.cluster:
         results = _on_cluster(function, tasks, execution.cluster)
-    elif len(tasks) == 1:
-        results = ((task, function(task, None)) for task in tasks)
-    elif execution.jobs == 1:
-        results = ((task, function(task, 1)) for task in tasks)
+    elif execution.jobs == 1 or len(tasks) == 1:
+        results = _one_by_one(function, tasks)
     else:
-        results = _in_processes(function, tasks, execution.jobs)
+        results = in_processes(function, tasks, execution.jobs)
     if len(tasks) == 1:
         yield from results
         return
@@ -79,28 +73,12 @@ def call(function: Callable[[], R], execution: Execution) -> R:
         return client.submit(function, pure=False).result()
 
 
-def _in_processes(
-    function: Callable[[T, int | None], R], tasks: Sequence[T], jobs: int
+def _one_by_one(
+    function: Callable[[T, int | None], R], tasks: Sequence[T]
 ) -> Iterator[tuple[T, R]]:
-    from joblib import Parallel, delayed, parallel_config
-
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    return pool(delayed(_in_process)(function, task, 1 + i % jobs) for i, task in enumerate(tasks))
-
-
-def _in_process(function: Callable[[T, int], R], task: T, row: int) -> tuple[T, R]:
-    """A task in a process that leaves Ctrl-C to the one that started it, and ends after that."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    return task, function(task, row)
-
-
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent was killed: nobody would take its result."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+    row = 1 if len(tasks) > 1 else None
+    for task in tasks:
+        yield task, function(task, row)
 
 
 def _on_cluster(
@@ -158,5 +136,5 @@ def _connect(address: str) -> Iterator[Any]:
         ) from error
     with client:
         if not client.scheduler_info()["workers"]:
-            print(f"Waiting for the first worker of {address}.", file=sys.stderr)
+            tell(f"Waiting for the first worker of {address}.")
         yield client

@@ -407,6 +407,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     bugs = "; ".join(f"{name}: {what}" for name, (what, _) in PLANTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m minidann.nn.gradcheck",
+        allow_abbrev=False,
         description="Compare every hand-written gradient with central differences in "
         "float64, against a random upstream gradient.",
         epilog="Exit status: 0 if every relative error is within the tolerance, else 1 "

@@ -1,6 +1,5 @@
 """Progress for a log file, in whole lines: a bar that is drawn over and over would be one line."""
 
-import sys
 from typing import Any
 
 from tqdm import tqdm
@@ -23,7 +22,8 @@ class LogLines(tqdm):
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write one line."""
-        print(self if msg is None else msg, file=sys.stderr, flush=True)
+        self.fp.write(f"{self if msg is None else msg}\n")
+        self.fp.flush()
 
     def close(self) -> None:
         """Write the last line, unless the work was over before the first was due."""

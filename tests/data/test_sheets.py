@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from minidann.data import make_blobs_pair, sheets
+from minidann.data.__main__ import main
 from minidann.data.mnist import Digits
 
 
@@ -84,3 +85,18 @@ def test_positive_reviews_stand_below_negative_ones():
     drawn = np.asarray(axis.images[0].get_array())
     assert not drawn[:15].any() and drawn[15:].all()
     assert axis.lines[0].get_ydata()[0] == 14.5
+
+
+@pytest.mark.parametrize("name", ["sheet", "sheet.bmp", "sheet.npz", ".png"])
+def test_a_name_that_is_of_no_picture_is_refused_before_anything_is_read(name, tmp_path, capsys):
+    out = tmp_path / name
+    assert main(["show", "mnist", "--data-dir", str(tmp_path), "--out", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert str(out) in error and ".png, .jpg" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("suffix", sheets.FORMATS)
+def test_every_kind_of_picture_that_is_named_can_be_written(suffix, tmp_path):
+    out = tmp_path / f"sheet.{suffix.upper()}"
+    sheets.show(["blobs"], out)
+    assert out.stat().st_size

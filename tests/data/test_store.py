@@ -141,3 +141,13 @@ def test_a_folder_that_is_called_as_its_file_is_looked_into(no_data, tmp_path):
     assert store.find(file, tmp_path) == path
     path.unlink()
     assert store.find(file, tmp_path) == path.parent  # which whoever reads it will name
+
+
+def test_a_user_without_a_home_folder_has_the_other_folders(monkeypatch, tmp_path):
+    def none():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(store.Path, "home", none)
+    path = put(tmp_path)
+    assert store.find(FILE, tmp_path) == path
+    assert not store.user_cache().exists()

@@ -26,7 +26,7 @@ from minidann.callbacks import AverageWeights, Callback, History, Training
 from minidann.data import Batches, make_blobs_pair
 from minidann.experiments import checkpoints as checkpoint
 from minidann.experiments import images, pair_program
-from minidann.experiments.checkpoints import Checkpoint
+from minidann.experiments.checkpoints import SAVING, Checkpoint, Saving
 from minidann.experiments.config import ImageSettings
 from minidann.experiments.runs import Experiment, conduct
 from minidann.nn import BatchNorm, Dense, Dropout, ReLU, Sequential
@@ -36,6 +36,7 @@ from minidann.runtime.device import driver_version
 from minidann.runtime.errors import InputError, TrainingError
 from minidann.runtime.files import HOST
 from minidann.runtime.npz import FINGERPRINT, fingerprint, load_arrays, save_arrays
+from minidann.runtime.stops import SIGNALS, Stop, caught
 from minidann.train import fit
 
 RUN = {"method": "dann", "seed": 3, "steps": 24, "lam": None}
@@ -877,6 +878,81 @@ def test_it_saves_after_the_first_step_after_so_many_seconds(file, clock):
     assert saved_step(file) == STEPS
 
 
+# --- signals
+
+
+class Signals(Callback):
+    """Gets signals while a step is taken."""
+
+    def __init__(self, at, *numbers):
+        self.at, self.numbers = at, numbers
+
+    def after_step(self, training):
+        if training.step == self.at:
+            for number in self.numbers:
+                signal.raise_signal(number)
+
+
+def fit_with(run, *callbacks):
+    trained = run.dann, run.optimizer, run.source, run.target
+    schedules = {"lam": lambda p: p, "learning_rate": lambda p: 0.05 / (1 + p)}
+    fit(*trained, steps=STEPS, callbacks=[*run.callbacks(), *callbacks], **schedules)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_saves_the_step_that_it_came_in_and_ends_the_training_then(place, file, number):
+    expected = new_run(place).fit()
+    before = signal.getsignal(number)
+    for step in (1, 7, 10, 23):
+        run = new_run(place)
+        run.history.every = EVERY
+        with caught(), pytest.raises(Stop) as stopped:
+            fit_with(run, Signals(step, number), Checkpoint(file, RUN, every=1e9))
+        assert stopped.value.args == (number,) and run.optimizer.t == saved_step(file) == step
+        assert signal.getsignal(number) is before
+        assert_same(new_run(place).fit(resumed(file)), expected)
+
+
+def test_a_signal_in_the_last_step_comes_when_training_has_ended(file):
+    run = new_run(to_host)
+    with caught(), pytest.raises(Stop):
+        fit_with(run, Signals(STEPS, signal.SIGTERM), Checkpoint(file, RUN))
+    assert run.history[-1]["step"] == saved_step(file) == STEPS
+
+
+def test_two_sigterms_save_too_but_a_second_ctrl_c_waits_for_nothing(file):
+    with caught(), pytest.raises(Stop):
+        fit_with(new_run(to_host), Signals(5, *[signal.SIGTERM] * 3), Checkpoint(file, RUN))
+    assert saved_step(file) == 5
+    with caught(), pytest.raises(Stop):
+        fit_with(new_run(to_host), Signals(9, *[signal.SIGINT] * 2), Checkpoint(file, RUN))
+    assert saved_step(file) == 5
+
+
+def test_a_signal_is_not_lost_where_nothing_can_be_saved(file):
+    file.parent.write_text("a file in its place")
+    with caught(), pytest.raises(Stop):
+        fit_with(new_run(to_host), Signals(5, signal.SIGTERM), Checkpoint(file, RUN))
+
+
+def test_a_task_says_how_often_and_learns_how_far(file):
+    saving = Saving(every=0)
+    token = SAVING.set(saving)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit_with(new_run(to_host), Checkpoint(file, RUN), Signals(11, signal.SIGINT))
+    finally:
+        SAVING.reset(token)
+    assert saving.step == saved_step(file) == 12  # the signal came after the save of step 11
+    saving = Saving()
+    token = SAVING.set(saving)
+    try:
+        Checkpoint(file, RUN, resume=True).restore(new_run(to_host).training())
+    finally:
+        SAVING.reset(token)
+    assert saving.step == 12
+
+
 @pytest.mark.parametrize("spoil", ["a loss", "a weight"])
 def test_a_run_that_has_diverged_is_not_saved(place, file, spoil):
     run = new_run(place)
@@ -991,7 +1067,7 @@ def test_the_program_resumes_a_run_that_was_interrupted(program, monkeypatch, tm
 
         patch.setattr(images, "evaluate", ctrl_c_at_the_third_row)
         (stopped,), _ = program("killed", returns=130)
-        assert stopped["stopped_at"] == 20
+        assert stopped["stopped_at"] == 29  # where it goes on, not the last row
     file = tmp_path / "killed/checkpoints/digits-digits-m-dann-0.npz"
     assert saved_step(file) == 29
     capsys.readouterr()

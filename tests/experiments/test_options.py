@@ -14,6 +14,7 @@ from minidann.experiments.options import (
     methods,
     seeds,
 )
+from minidann.runtime.errors import InputError
 
 
 def parse(*argv, add=add_options, **defaults):
@@ -35,6 +36,19 @@ def test_steps_and_batch_size_default_to_the_recipes():
 
 def test_seeds_go_upwards():
     assert list(seeds(parse("--seed", "3", "--seeds", "2"))) == [3, 4]
+
+
+def test_no_seed_is_larger_than_a_seed_can_be():
+    last = parse("--seed", str(2**32 - 2), "--seeds", "2")
+    assert list(seeds(last)) == [2**32 - 2, 2**32 - 1]
+    with pytest.raises(InputError, match="smaller seed"):
+        seeds(parse("--seed", str(2**32 - 2), "--seeds", "3"))
+
+
+def test_so_many_seeds_that_they_cannot_be_listed_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        parse("--seeds", "100000000")
+    assert "argument --seeds: 100000000 is more than 100000" in capsys.readouterr().err
 
 
 def test_where_tasks_are_executed():

@@ -124,4 +124,4 @@ def test_only_the_network_that_is_kept_is_saved(tmp_path):
     _, (_, _, (f_source, _)) = (train_and_test(task, settings) for task in tasks)
     dann = DANN.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(dann.transform(source.x), f_source)
-    assert dann.preparation is None and [path.name for path in tmp_path.iterdir()] == ["model.npz"]
+    assert dann.preparation is None and len(list(tmp_path.glob("*.npz"))) == 1

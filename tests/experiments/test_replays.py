@@ -9,7 +9,7 @@ from minidann.experiments import images, points, replays, variants
 from minidann.experiments.points import BlobsTask
 from minidann.experiments.replays import Replay, evenly, judge, load_record, table
 from minidann.experiments.runs import Outcome, Task
-from minidann.runtime.errors import InputError
+from minidann.runtime.errors import InputError, TrainingError
 
 RUN = {"seed": 0, "steps": 7, "source_class": 0.9, "target_class": 0.8}
 IMAGES = RUN | {"source": "digits", "target": "digits-m", "method": "source"}
@@ -169,6 +169,24 @@ def test_what_a_replay_writes_is_thrown_away(found):
 
     assert replays.execute(blobs._replace(function=function)) == {"target_class": 0.5}
     assert not folders[0].exists()
+
+
+def test_a_replay_that_diverges_differs_and_ends_no_other(found, capsys):
+    def diverges(task, settings, row):
+        raise TrainingError("training diverged by step 3")
+
+    ((replay,), _) = found("blobs", BLOBS)
+    today = replays.execute(replay._replace(function=diverges))
+    assert all(math.isnan(value) for value in today.values())
+    (finding,) = judge([(replay, today)])
+    assert finding.verdict == "DIFFERS" and " nan " in table([finding])
+    assert "DANN, seed 0: training diverged by step 3" in capsys.readouterr().err
+
+
+def test_a_run_that_failed_is_left_out(found):
+    failed = BLOBS | {"seed": 1, "failed": "training diverged by step 3"}
+    (runs, gone) = found("blobs", BLOBS, failed)
+    assert [replay.task.seed for replay in runs] == [0] and not gone
 
 
 def test_ctrl_c_in_a_replay_ends_all(found):

@@ -2,17 +2,21 @@
 
 import csv
 import json
+import signal
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from minidann.experiments import runs
+from minidann.experiments.checkpoints import Checkpoint
 from minidann.experiments.config import Execution, Settings
-from minidann.experiments.runs import Experiment, Outcome, Task, begin, conduct
+from minidann.experiments.runs import Experiment, Outcome, Task, begun, conduct, exit_status
 from minidann.runtime.command import Stopped
-from minidann.runtime.errors import InputError
+from minidann.runtime.errors import InputError, TrainingError
+from minidann.runtime.stops import asked, caught
 
 TASKS = tuple(Task("a", "b", "dann", seed) for seed in range(4))
 
@@ -22,6 +26,13 @@ def answer(task, settings, row):
     time.sleep(0.2 * (3 - task.seed) if row != 1 else 0)
     rows = [task.record() | {"step": step} for step in (1, 2)]
     return Outcome(task.record() | {"steps": 2, "target_class": task.seed / 10}, rows, task.seed)
+
+
+def diverge(bad, task, settings, row):
+    """What tasks do of which some diverge."""
+    if task.seed in bad:
+        raise TrainingError("training diverged by step 3; lower lam")
+    return Outcome(task.record() | {"steps": 2}, [task.record() | {"step": 2}], task.seed)
 
 
 def stop(stopped, at_once, task, settings, row):
@@ -35,10 +46,10 @@ def stop(stopped, at_once, task, settings, row):
 
 @pytest.fixture
 def experiment(tmp_path):
-    def make(function, execution=None):
-        settings = Settings(out=tmp_path / "out")
+    def make(function, execution=None, tasks=TASKS, asked_for=2, **options):
+        settings = Settings(out=tmp_path / "out", **options)
         execution = execution or Execution()
-        return Experiment("blobs", function, TASKS, settings, execution, {"steps": 2})
+        return Experiment("blobs", function, tasks, settings, execution, {"steps": asked_for})
 
     return make
 
@@ -130,11 +141,11 @@ def test_a_gpu_that_is_not_there_is_met_before_any_training(experiment, tmp_path
         raise InputError(f"no {device}")
 
     monkeypatch.setattr(runs, "transfer_to", none)
-    with pytest.raises(InputError, match="no gpu"):
-        begin(Settings(out=tmp_path, device="gpu"), Execution())
-    begin(
-        Settings(out=tmp_path, device="gpu"), Execution(cluster="tcp://a:1")
-    )  # it is the workers'
+    settings = Settings(out=tmp_path, device="gpu")
+    with pytest.raises(InputError, match="no gpu"), begun(settings, Execution()):
+        raise AssertionError("it has begun")
+    with begun(settings, Execution(cluster="tcp://a:1")):
+        pass  # it is the workers'
 
 
 def test_an_unknown_method_is_one_sentence():
@@ -150,3 +161,190 @@ def test_a_task_has_a_title_a_name_and_a_record():
     assert variant.title == "mnist to usps, no dropout, seed 3"
     assert variant.name == "mnist-usps-no dropout-3"
     assert variant.record() == task.record() | {"method": "dann", "variant": "no dropout"}
+
+
+# --- runs that fail
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_diverges_is_recorded_and_the_others_go_on(jobs, experiment, tmp_path, capsys):
+    done = experiment(partial(diverge, {1}), Execution(jobs=jobs))
+    outcomes = conduct(done)
+    assert [task.seed for task in outcomes] == [0, 2, 3]
+    assert exit_status(done, outcomes) == 1
+    runs = record(tmp_path)["runs"]
+    assert [run["seed"] for run in runs] == [0, 1, 2, 3]
+    assert runs[1]["failed"] == "training diverged by step 3; lower lam"
+    assert [run for run in runs if "failed" in run] == [runs[1]]
+    said = capsys.readouterr().err
+    assert "error: a to b, DANN, seed 1 failed: training diverged by step 3; lower lam" in said
+
+
+def test_if_all_runs_diverge_nothing_is_written(experiment, tmp_path, capsys):
+    with pytest.raises(TrainingError, match=r"^all 4 runs failed$"):
+        conduct(experiment(partial(diverge, {0, 1, 2, 3})))
+    assert capsys.readouterr().err.count("seed") == 4
+    with pytest.raises(TrainingError, match=r"^training diverged by step 3; lower lam$"):
+        conduct(experiment(partial(diverge, {0}), tasks=TASKS[:1]))
+    assert not (tmp_path / "out").exists()
+
+
+def test_if_none_fails_the_status_is_0(experiment):
+    done = experiment(partial(diverge, ()))
+    assert exit_status(done, conduct(done)) == 0
+
+
+def test_a_full_disk_says_what_is_kept_and_where(experiment, tmp_path):
+    def function(task, settings, row):
+        if task.seed == 2:
+            raise OSError(28, "No space left on device")
+        return diverge((), task, settings, row)
+
+    with pytest.raises(OSError) as full:
+        conduct(experiment(function))
+    (note,) = full.value.__notes__
+    assert "finished: a to b, DANN, seed 0; a to b, DANN, seed 1." in note
+    assert f"Kept: {tmp_path / 'out/results.json'}" in note and "--resume goes on" in note
+
+
+# --- signals
+
+
+def test_a_signal_after_the_last_step_of_a_run_ends_the_program_after_that_run(
+    experiment, tmp_path, capsys
+):
+    def function(task, settings, row):
+        if task.seed == 1:
+            with suppress(KeyboardInterrupt):  # as train_recipe does it
+                signal.raise_signal(signal.SIGTERM)
+        return diverge((), task, settings, row)
+
+    with caught():
+        with pytest.raises(Stopped) as stopped:
+            conduct(experiment(function))
+        assert asked() == signal.SIGTERM and stopped.value.resumable
+    assert [run["seed"] for run in record(tmp_path)["runs"]] == [0, 1]
+    assert "seed 1. Kept" in capsys.readouterr().err
+
+
+def test_ctrl_c_outside_of_training_says_what_is_kept(experiment, tmp_path, capsys):
+    """While figures are drawn, say."""
+    one = experiment(partial(diverge, ()))
+    with pytest.raises(Stopped) as stopped, begun(one.settings, one.execution):
+        conduct(one)
+        raise KeyboardInterrupt
+    assert stopped.value.resumable and str(tmp_path / "out") in capsys.readouterr().err
+    nothing_yet = Settings(out=tmp_path / "other")
+    with pytest.raises(KeyboardInterrupt) as stopped, begun(nothing_yet, Execution()):
+        raise KeyboardInterrupt
+    assert not isinstance(stopped.value, Stopped)
+
+
+def test_many_finished_runs_are_counted(experiment, capsys):
+    tasks = tuple(Task("a", "b", "dann", seed) for seed in range(20))
+    with pytest.raises(Stopped):
+        conduct(experiment(partial(stop, tasks[15], False), tasks=tasks))
+    assert (
+        "Runs that had finished: 15 of 20. a to b, DANN, seed 15 ended" in capsys.readouterr().err
+    )
+
+
+# --- earlier results in the folder
+
+
+def test_another_seed_is_added_to_the_records_that_are_there(experiment, tmp_path):
+    conduct(experiment(answer, tasks=TASKS[:1]))
+    before = record(tmp_path)
+    conduct(experiment(answer, tasks=TASKS[1:2], resume=True))
+    written = record(tmp_path)
+    assert [run["seed"] for run in written["runs"]] == [0, 1]
+    assert written["runs"][0] == before["runs"][0]
+    assert seeds_in_history(tmp_path) == [0, 0, 1, 1]
+    (earlier,) = written["earlier"]
+    assert earlier == {name: before[name] for name in ("options", "finished", "environment")}
+    conduct(experiment(answer, tasks=TASKS[2:3], resume=True))
+    assert [run["seed"] for run in record(tmp_path)["runs"]] == [0, 1, 2]
+    assert len(record(tmp_path)["earlier"]) == 2
+    conduct(experiment(answer, resume=True))  # all four of them: one call again
+    assert [run["seed"] for run in record(tmp_path)["runs"]] == [0, 1, 2, 3]
+    assert "earlier" not in record(tmp_path)
+
+
+def test_a_run_stays_in_the_record_until_it_has_ended_once_more(experiment, tmp_path):
+    conduct(experiment(answer))
+    whole = (tmp_path / "out/history.csv").read_bytes()
+
+    def function(task, settings, row):
+        assert [run["seed"] for run in record(tmp_path)["runs"]] == [0, 1, 2, 3]
+        return answer(task, settings, 1)
+
+    conduct(experiment(function, resume=True))
+    assert (tmp_path / "out/history.csv").read_bytes() == whole
+
+
+def test_runs_of_another_experiment_are_not_mixed_in(experiment, tmp_path):
+    conduct(experiment(answer, tasks=TASKS[:1]))
+    before = (tmp_path / "out/results.json").read_bytes()
+    with pytest.raises(InputError, match=r"another experiment \(steps 2 there, 3 here\)"):
+        conduct(experiment(answer, tasks=TASKS[1:2], asked_for=3, resume=True))
+    assert (tmp_path / "out/results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"runs": []}', "[" * 100_000, '{"runs": 3}'])
+def test_results_that_are_damaged_are_named(text, experiment, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/results.json").write_text(text)
+    with pytest.raises(InputError, match=r"results\.json cannot be read as the results") as refused:
+        conduct(experiment(answer, resume=True))
+    assert "--resume" in str(refused.value) and len(str(refused.value)) < 500
+
+
+def test_resume_says_what_it_did_not_find(experiment, tmp_path, capsys):
+    conduct(experiment(answer, resume=True))
+    said = capsys.readouterr().err
+    assert f"--resume found checkpoints of none of these runs in {tmp_path / 'out'}" in said
+    file = tmp_path / "out/checkpoints" / f"{TASKS[2].name}.npz"
+    file.parent.mkdir()
+    file.touch()
+    conduct(experiment(answer, resume=True))
+    assert "only 1 of these 4 runs" in capsys.readouterr().err
+    conduct(experiment(answer, tasks=TASKS[2:3], resume=True))
+    assert "--resume" not in capsys.readouterr().err
+
+
+def test_overwrite_begins_with_an_empty_folder(experiment, tmp_path):
+    conduct(experiment(answer))
+    (tmp_path / "out/model.npz").touch()
+
+    def function(task, settings, row):
+        assert not list((tmp_path / "out").iterdir())
+        return answer(task, settings, row)
+
+    conduct(experiment(function, tasks=TASKS[:1], overwrite=True))
+    assert [run["seed"] for run in record(tmp_path)["runs"]] == [0]
+
+
+def test_the_network_of_a_run_that_stays_is_not_replaced(experiment, tmp_path):
+    saved = []
+
+    def function(task, settings, row):
+        saved.append(settings.model_file(task))
+        return answer(task, settings, 1)
+
+    out = tmp_path / "out"
+    conduct(experiment(function, tasks=TASKS[:1], models={TASKS[0]: "model.npz"}))
+    (out / "model.npz").touch()
+    conduct(experiment(function, tasks=TASKS[1:2], models={TASKS[1]: "model.npz"}, resume=True))
+    conduct(experiment(function, tasks=TASKS[:2], models={TASKS[0]: "model.npz"}, resume=True))
+    assert saved == [out / "model.npz", None, out / "model.npz", None]
+
+
+def test_checkpoints_are_saved_as_often_as_is_wanted(experiment, tmp_path):
+    seen = []
+
+    def function(task, settings, row):
+        seen.append(Checkpoint(tmp_path / "x.npz", {}).every)
+        return answer(task, settings, 1)
+
+    conduct(experiment(function, tasks=TASKS[:1], checkpoint_every=7.5))
+    assert seen == [7.5] and Checkpoint(tmp_path / "x.npz", {}).every == 120

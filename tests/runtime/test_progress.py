@@ -1,12 +1,14 @@
 """Progress: whole lines where there is no terminal."""
 
+import io
 import os
+import subprocess
 import sys
 from contextlib import suppress
 
 import pytest
 
-from minidann.runtime.progress import progress_bar
+from minidann.runtime.progress import progress_bar, tell
 
 termios = pytest.importorskip("termios")  # not on Windows
 
@@ -61,3 +63,45 @@ def test_a_bar_fits_its_terminal_and_leaves_room_for_the_accuracy(shape, monkeyp
     assert "50%" in drawn and "target=0.888" in drawn
     assert max(map(len, lines)) < width
     assert ("4300/8600" in drawn) is (width > 100)
+
+
+class Gone(io.StringIO):
+    """A terminal or a file that cannot be written to any more."""
+
+    def __init__(self, terminal, error):
+        super().__init__()
+        self.terminal, self.error = terminal, error
+
+    def isatty(self):
+        return self.terminal
+
+    def write(self, text):
+        raise self.error
+
+    def flush(self):
+        raise self.error
+
+
+ERRORS = [OSError(28, "No space left"), OSError(5, "I/O error"), BrokenPipeError(), ValueError("x")]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("error", [*ERRORS, None], ids=str)
+def test_progress_that_nobody_can_read_ends_no_work(terminal, error, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Gone(terminal, error) if error else None)
+    steps = 0
+    with progress_bar(30, "steps", **({"mininterval": 0} if terminal and error else {})) as bar:
+        for _ in range(30):
+            steps += 1
+            bar.update()
+            bar.set_postfix({"L_y": "0.300"})
+    tell("done")
+    assert steps == 30
+
+
+@pytest.mark.parametrize("stderr", [">&-", ">/dev/full"])
+def test_a_program_without_a_standard_error_ends_well(stderr, tmp_path):
+    command = f'"{sys.executable}" -m minidann.blobs --steps 20 --out "{tmp_path}" 2{stderr}'
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert result.returncode == 0 and "Written to" in result.stdout
+    assert (tmp_path / "blobs.png").exists()
