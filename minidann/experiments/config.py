@@ -127,24 +127,22 @@ class ImageSettings(Settings):
             super().absolute(), data_dir=str(Path(folder).absolute()) if folder else None
         )
 
-    def checkpoint_file(self, task: Any) -> Path:
-        """Where the training of a task is saved."""
-        return self.out / "checkpoints" / f"{task.name}.npz"
-
     def identity(self, task: Any) -> dict[str, Any]:
         """What tells the training of a task from any other: a checkpoint of another is refused."""
-        name = task.variant or self.recipe
+        name = task.variant if task.variant in RECIPES else self.recipe  # or a row of the ablation
         recipe = self.adjust(RECIPES[name])
         return task.record() | {
             "steps": recipe.steps,
             "recipe": name,
             "limit": self.limit,
             "lam": self.lam,
+            "negatives": self.negatives,
+            "balance": self.balance,
             "batch_size": recipe.batch_size,
         }
 
     def resumed(self, task: Any) -> tuple[Path, dict[str, Any]] | None:
-        path = self.checkpoint_file(task)
+        path = self.checkpoint_file(task.name)
         return (path, self.identity(task)) if self.resume and path.exists() else None
 
     def adjust(self, recipe: Recipe) -> Recipe:

@@ -92,16 +92,8 @@ def train_task(
         ``stopped_at`` if Ctrl-C ended the training.
     """
     record = task.record() | {"steps": recipe.steps}
-    identity = record | {
-        "recipe": settings.recipe,
-        "limit": settings.limit,
-        "lam": settings.lam,
-        "negatives": settings.negatives,
-        "balance": settings.balance,
-        "batch_size": recipe.batch_size,
-    }
     checkpoint = Checkpoint(
-        settings.out / "checkpoints" / f"{task.name}.npz", identity, resume=settings.resume
+        settings.checkpoint_file(task.name), settings.identity(task), resume=settings.resume
     )
     with progress_bar(recipe.steps, task.title, row) as bar:
         dann, history = train_recipe(

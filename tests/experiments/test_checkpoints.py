@@ -786,7 +786,7 @@ def sweep_of(tmp_path, **options):
 def test_all_checkpoints_of_a_sweep_are_read_before_the_first_task_begins(tmp_path, wrong):
     experiment = sweep_of(tmp_path)
     for task in SWEEP[1:]:
-        path = experiment.settings.checkpoint_file(task)
+        path = experiment.settings.checkpoint_file(task.name)
         save_arrays(path, checkpoint._notes(experiment.settings.identity(task), 1.0))
         assert checkpoint.read_checkpoint(path, experiment.settings.identity(task)) == ({}, 1.0)
     if wrong == "damaged":
