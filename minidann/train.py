@@ -21,6 +21,7 @@ from minidann.runtime.errors import InputError
 from minidann.runtime.threads import all_cores
 
 Schedule = Callable[[float], float]  # of the progress p, 0 <= p < 1
+ON_HOST = (float, np.floating)  # what a loss is there; as a tuple it takes no time to ask
 
 
 def fit(
@@ -156,7 +157,7 @@ def check_losses(
     On a GPU nothing is looked at, for each step would wait; the history looks at its rows.
     """
     total = training.losses.label + training.losses.domain
-    if not isinstance(total, float | np.generic) or math.isfinite(total):
+    if not isinstance(total, ON_HOST) or math.isfinite(total):
         return
     step, networks = training.step, training.named_networks()
     origin = in_weights(networks)  # as the step before has left them
