@@ -14,15 +14,16 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 
 from minidann.callbacks import BatchStream, Callback, Training, diverged
-from minidann.dann import DANN
+from minidann.dann import DANN, Losses
 from minidann.nn.optimizers import Optimizer
 from minidann.runtime.checks import check_labels, check_range
 from minidann.runtime.divergence import LOWER, in_forward, in_weights
-from minidann.runtime.errors import InputError
+from minidann.runtime.errors import InputError, TrainingError
 from minidann.runtime.preparing import repeated, unless_bytes
 from minidann.runtime.threads import all_cores
 
 Schedule = Callable[[float], float]  # of the progress p, 0 <= p < 1
+ON_HOST = (float, np.floating)  # what a loss is there; as a tuple it takes no time to ask
 
 
 def fit(
@@ -95,7 +96,8 @@ def fit(
             training.lam = schedule_value("lam", lam, p)
             optimizer.learning_rate = schedule_value("learning rate", learning_rate, p)
             training.losses = compute_gradients(dann, *drawn, training.lam)
-            check_losses(training, compute_gradients, *drawn)
+            if not may_be_finite(training.losses):
+                raise origin_of_nan(training, compute_gradients, *drawn)
             optimizer.step()
             training.step += 1
             for callback in training.callbacks:
@@ -165,16 +167,19 @@ class Drawn:
         return iter([self._batch])
 
 
-def check_losses(
-    training: Training, compute_gradients: Callable, source: Drawn, target: Drawn
-) -> None:
-    """Raise a TrainingError if a loss is not finite, while the weights are those it came from.
+def may_be_finite(losses: Losses) -> bool:
+    """Whether the losses of a step are finite, as far as that can be known without waiting.
 
-    On a GPU nothing is looked at, for each step would wait; the history looks at its rows.
+    On a GPU they are not looked at: each step would wait. There the history looks at its rows.
     """
-    total = training.losses.label + training.losses.domain
-    if not isinstance(total, float | np.generic) or math.isfinite(total):
-        return
+    total = losses.label + losses.domain
+    return not isinstance(total, ON_HOST) or math.isfinite(total)
+
+
+def origin_of_nan(
+    training: Training, compute_gradients: Callable, source: Drawn, target: Drawn
+) -> TrainingError:
+    """What to raise if a loss is not finite, while the weights are those that it came from."""
     step, networks = training.step, training.named_networks()
     origin = in_weights(networks)  # as the step before has left them
     if not origin.what:
@@ -185,7 +190,7 @@ def check_losses(
         )
         if step == 1 and origin.remedy == LOWER:
             origin = origin._replace(remedy="make the input or the first weights smaller")
-    raise diverged(training, f"in step {step}", training.losses, origin)
+    return diverged(training, f"in step {step}", training.losses, origin)
 
 
 def schedule_value(name: str, schedule: Schedule, p: float) -> float:

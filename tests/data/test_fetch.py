@@ -554,7 +554,7 @@ DAMAGES = {
         lambda body: gzip.compress(b"a picture of another kind"),
         "does not hold what was published",
     ),
-    "nothing": (lambda body: b"", "cut short"),
+    "nothing": (lambda body: b"", "does not hold what was published"),
 }
 
 

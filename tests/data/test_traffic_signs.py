@@ -146,6 +146,8 @@ def test_photographs_are_cut_to_their_region_and_not_in_the_order_of_their_class
 def test_other_numbers_of_photographs_than_the_published_are_refused(put, monkeypatch):
     folder = put(gtsrb_release()[0])
     monkeypatch.delenv("MINIDANN_VERIFY")
+    of_any_content = {part: file._replace(md5="") for part, file in traffic_signs.GTSRB.items()}
+    monkeypatch.setattr(traffic_signs, "GTSRB", of_any_content)
     with pytest.raises(InputError, match=r"86 photographs, not the 39209 .*MINIDANN_VERIFY=0"):
         load_gtsrb(folder)
     monkeypatch.setattr(traffic_signs, "PUBLISHED", {"train": 86, "test": 5})
