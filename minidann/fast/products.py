@@ -48,9 +48,13 @@ class Dense:
         return (x @ W if self._small else matmul(x, W)) + self.params["b"]  # (N, D) @ (D, M)
 
     def backward(self: Any, dy: Array) -> Array:
-        self.parameter_gradients(dy)
         W = self.params["W"]
-        return dy @ W.T if self._small else times_transposed(dy, W)  # (N, M) @ (M, D)
+        if self._small:
+            self.parameter_gradients(dy)
+            return dy @ W.T  # (N, M) @ (M, D)
+        with all_cores():  # one entry for both products
+            self.parameter_gradients(dy)
+            return times_transposed(dy, W)
 
     def parameter_gradients(self: Any, dy: Array) -> None:
         if dy.shape != self._y_shape:
