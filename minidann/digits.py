@@ -10,8 +10,8 @@ it is tested on.
 
 Recipes: ``light``, the network of ``best`` for fewer steps on images warped at random, at 28x28;
 ``pseudo``, the same with pseudo-labels on the target, which goes beyond DANN; ``svhn``, the paper's
-large network, at 32x32. See :mod:`minidann.experiments.recipes`. Every image gets three channels;
-with ``light`` and ``pseudo`` its own mean is subtracted, with ``svhn`` its domain's.
+large network, at 32x32. See :mod:`minidann.experiments.recipes`. Every image gets three channels,
+and its own mean is subtracted.
 """
 
 import argparse

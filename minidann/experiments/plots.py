@@ -89,6 +89,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
             _curves_of_run(column, rows, adversarial, labelled=seed == seeds[0])
         column[0].set_title(method)
         column[2].set_xlabel("step")
+        column[2].locator_params(axis="x", nbins=5)  # five digits wide each
         for axis in column:
             axis.grid(alpha=0.3)
             axis.legend(fontsize=8)
