@@ -189,7 +189,9 @@ def resumed(path, run=RUN, **options):
 
 @pytest.fixture
 def file(tmp_path):
-    return tmp_path / "checkpoints" / "run.npz"  # in a folder that is yet to be made
+    before = [signal.getsignal(number) for number in SIGNALS]
+    yield tmp_path / "checkpoints" / "run.npz"  # in a folder that is yet to be made
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 def saved_step(path):
@@ -854,6 +856,7 @@ def test_seconds_add_up_over_processes(file, clock):
         expected += lived
         assert saving.seconds() == expected
         saving.save(training)
+        saving.end(training)
 
 
 def test_a_run_that_starts_anew_has_no_seconds(file, clock):
@@ -862,6 +865,7 @@ def test_a_run_that_starts_anew_has_no_seconds(file, clock):
     saving.save(new_run(to_host).training(5))
     fresh, training = Checkpoint(file, RUN), new_run(to_host).training()
     fresh.begin(training)
+    fresh.end(training)
     assert training.step == 0 and fresh.seconds() == 0
 
 
