@@ -208,18 +208,18 @@ LAYERS = (
             pair(
                 FORWARD,
                 r"$p_{nk} = e^{z_{nk}}\,/\,\Sigma_j e^{z_{nj}}$",
-                (losses.softmax_cross_entropy, "total ="),
-                (losses.softmax_cross_entropy, "dlogits ="),
+                (losses.unchecked_cross_entropy, "total ="),
+                (losses.unchecked_cross_entropy, "dlogits ="),
             ),
             pair(
                 FORWARD,
                 r"$L = \mathrm{mean}_n\,(\log \Sigma_j e^{z_{nj}} - z_{n,t_n})$",
-                (losses.softmax_cross_entropy, "loss ="),
+                (losses.unchecked_cross_entropy, "loss ="),
             ),
             pair(
                 BACKWARD,
                 r"$dz_{nk} = (p_{nk} - [k = t_n])\,/\,N$",
-                (losses.softmax_cross_entropy, "dlogits[rows"),
+                (losses.unchecked_cross_entropy, "dlogits[rows"),
                 (losses._reduce, "return loss /"),
             ),
         ),

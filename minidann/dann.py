@@ -259,8 +259,7 @@ class DANN:
         n = len(x_source)
         L_y, df_label = self._label_loss(f[:n], y_source)  # (N, F)
         L_d, df = self._domain_loss(f, n, lam)  # (N + M, F), which is -lam dL_d/df
-        df_source = df[:n]  # a view
-        df_source += df_label  # f feeds both heads: the gradients add
+        df[:n] += df_label  # f feeds both heads: the gradients add
         self.features.parameter_gradients(df)
         return Losses(L_y, L_d)
 
@@ -318,9 +317,8 @@ class DANN:
             check_domain_units(units)
         cross_entropy = binary_cross_entropy if units == 1 else unchecked_cross_entropy
         loss, dlogits = cross_entropy(logits, d, self.reduction)
-        if self.domain_weight != 1:
-            loss, dlogits = self.domain_weight * loss, self.domain_weight * dlogits
-        return loss, self._reversed_domain_head.backward(dlogits)
+        df = self._reversed_domain_head.backward(self.domain_weight * dlogits)
+        return self.domain_weight * loss, df
 
     @on_all_cores
     def predict(self, x: Array, batch_size: int = 500) -> Array:

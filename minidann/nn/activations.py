@@ -24,7 +24,8 @@ class ReLU(Layer):
     """Rectified linear unit, y = max(x, 0)."""
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self._positive, self._y_shape = x > 0, x.shape
+        self._positive = x > 0
+        self._y_shape = x.shape
         return array_module(x).maximum(x, 0)
 
     def backward(self, dy: Array) -> Array:

@@ -135,10 +135,12 @@ def check_gradient(layer: Any, dy: Array) -> None:
     ValueError
         With the layer and both shapes.
     """
-    if dy.shape != layer._y_shape:
+    if dy.shape == layer._y_shape:
+        return
+    if layer._y_shape:
         raise ValueError(
             f"backward of {one_line(layer)} takes dy of the shape of y, {layer._y_shape}, not "
             f"{dy.shape}"
-            if layer._y_shape
-            else f"backward of {one_line(layer)} follows forward; call that first"
         )
+    if type(layer).forward.__module__.startswith("minidann."):  # a user's own keeps what it likes
+        raise ValueError(f"backward of {one_line(layer)} follows forward; call that first")
