@@ -540,11 +540,12 @@ def diverging(batches, callbacks, **options):
     return str(error.value), dann
 
 
-def drawn(scale=1, spoil=()):
-    """Batches in main memory, of a source of which some rows hold NaN."""
+def drawn(scale=1, prepare=None):
+    """Batches in main memory."""
     rng, x = np.random.default_rng(0), (scale * SOURCE.x).astype(np.float32)
-    x[list(spoil), 0] = np.nan
-    return Batches(x, SOURCE.y, size=8, rng=rng), Batches(TARGET.x, size=8, rng=rng)
+    return Batches(x, SOURCE.y, size=8, rng=rng, prepare=prepare), Batches(
+        TARGET.x, size=8, rng=rng
+    )
 
 
 def test_divergence_names_the_step_and_the_layer_and_spares_the_weights():
@@ -579,8 +580,9 @@ def test_divergence_in_the_weights_names_the_step_that_left_them():
     )
 
 
-def test_nan_in_the_data_is_no_matter_of_the_learning_rate():
-    said, _ = diverging(drawn(spoil=range(60)), [])
+def test_nan_out_of_the_preparation_is_no_matter_of_the_learning_rate():
+    """Batches refuse data that hold it from the start."""
+    said, _ = diverging(drawn(prepare=lambda x: np.float32("nan") * x), [])
     assert "in step 1: the input of features.0, Dense(2, 4), holds NaN or infinity" in said
     assert said.endswith("look at the data and at their preparation")
 
