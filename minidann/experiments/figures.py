@@ -52,7 +52,7 @@ def pair_figures(
     """
     from minidann.experiments import plots  # matplotlib and scikit-learn take long to import
 
-    recipe = RECIPES[settings.recipe]
+    recipe = settings.adjust(RECIPES[settings.recipe])
     digits = [load_digits(name, recipe, settings) for name in (source, target)]
     changes = {"source": recipe.of_source(), "target": recipe.augment}
     yield "data", plots.image_grid(dict(zip(changes, digits)), augment=changes)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from minidann.data import random_negatives
 from minidann.data.registry import DATASETS
 from minidann.experiments import figures, plots
 from minidann.experiments.figures import pair_figures, save_figures
@@ -46,6 +47,11 @@ def test_the_figure_of_the_data_shows_what_the_recipe_does_to_the_images(recipe,
     assert list(digits) == list(augment) == ["source", "target"]
     assert augment["target"] is RECIPES[recipe].augment
     assert (augment["source"] is None) == (recipe == "tf-dann")
+
+
+def test_the_figure_of_the_data_shows_the_negatives_that_were_asked_for(settings, drawn):
+    list(pair_figures({}, *PAIR, replace(settings, recipe="best", negatives=True)))
+    assert drawn["image_grid"][1] == {"source": random_negatives, "target": None}
 
 
 def test_curves_are_of_all_runs_of_the_pair_and_the_rest_of_the_first_seed(settings, drawn):
