@@ -54,7 +54,7 @@ def predictions(
     x : array (N, ...)
     prepare : function, optional
         Applied to each batch of x before the network sees it, so that images can stay bytes. By
-        default integers are prepared as in training, see :meth:`minidann.DANN.network_input`.
+        default integers are prepared as in training, see :meth:`minidann.dann.DANN.network_input`.
     batch_size : int
         Examples worked on at a time.
 

@@ -270,6 +270,7 @@ class StackArrays(dict[str, Array]):
         return self
 
     def _refuse(self, *arguments: Any, **named: Any) -> Any:
+        """Not for a stack: a TypeError."""
         raise TypeError(
             "names cannot be added to the arrays of a stack, or taken away; change its "
             "layers"
