@@ -25,13 +25,12 @@ setup(
     packages=find_packages(include=["minidann", "minidann.*"]),
     package_data={"minidann": ["py.typed", "experiments/blobs-tf-dann.json"]},
     python_requires=">=3.11",
-    # All that the package imports is named, also what scikit-learn (scipy, joblib, threadpoolctl)
-    # and matplotlib (pillow) bring. The lowest versions work together: .ci/run tries them.
+    # All that the package imports is named, also what scikit-learn (scipy, threadpoolctl) and
+    # matplotlib (pillow) bring. The lowest versions work together: .ci/run tries them.
     install_requires=[
         "numpy>=2.0",
         "scikit-learn>=1.5",
         "scipy>=1.13",
-        "joblib>=1.4",
         "threadpoolctl>=3.5",
         "matplotlib>=3.9",
         "pillow>=10",

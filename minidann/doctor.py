@@ -33,7 +33,6 @@ NEEDED = (  # as in setup.py
     "numpy",
     "scikit-learn",
     "scipy",
-    "joblib",
     "threadpoolctl",
     "matplotlib",
     "pillow",

@@ -1,7 +1,8 @@
 """Tasks in several processes of this machine, one BLAS thread each.
 
 Each process has a pipe to this one: a task goes through it, its result comes back, then the next.
-That takes no semaphore and no shared memory, which a container may not have.
+That takes no semaphore and no shared memory, which a container may not have, and which joblib and
+the pools of the standard library cannot do without.
 
 A process leaves Ctrl-C and a closing terminal to the one that started it, which tells it to stop by
 SIGTERM: training then saves itself and ends. It does the same when the one that started it is gone.
