@@ -36,7 +36,7 @@ from minidann.nn.losses import (
     unchecked_cross_entropy,
 )
 from minidann.nn.model_file import OPTIONS, read_model, write_model
-from minidann.nn.wiring import check_boundary, check_domain_units, check_wiring
+from minidann.nn.wiring import check_boundary, check_domain_units, check_wiring, units_of
 from minidann.runtime.arguments import arguments, call_arguments
 from minidann.runtime.arrays import Array, array_module, check_array
 from minidann.runtime.errors import InputError
@@ -121,6 +121,11 @@ class DANN:
     def networks(self) -> tuple[Sequential, Sequential, Sequential]:
         """The three networks, in the form that the optimizers take."""
         return self.features, self.label_head, self.domain_head
+
+    @property
+    def classes(self) -> int | None:
+        """How many units the label head has; None if it does not end in a Dense layer."""
+        return units_of(list(self.label_head.leaves()))
 
     def convert(self, function: Callable) -> "DANN":
         """Replace every array a of the three networks by ``function(a)``.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minidann.runtime.arrays import Array, array_module, to_host
-from minidann.runtime.checks import check_integers, check_length
+from minidann.runtime.checks import check_integers, check_length, check_range
 from minidann.runtime.errors import InputError
 from minidann.runtime.threads import on_all_cores
 
@@ -106,8 +106,8 @@ def evaluate(
     Raises
     ------
     InputError
-        If labels are not (N,), or are -1 and 1: they look like two classes, of which -1 would not
-        count.
+        If labels are not (N,), not those of the label head's units, or -1 and 1: they look like two
+        classes, of which -1 would not count.
     """
     result = {}
     of_source = ("source", *source, prepare)
@@ -123,6 +123,8 @@ def evaluate(
             )
         if (known := is_known(labels)).any():
             result[f"{name}_class"] = accuracy(classes[known], labels[known])
+            if dann.classes:
+                check_range(labels[known], dann.classes)
         result[f"{name}_domain"] = accuracy(domains, domain)
     return result
 

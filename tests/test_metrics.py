@@ -37,6 +37,15 @@ def test_examples_without_a_label_do_not_count(make_dann, place):
     assert evaluate(dann, (x, place(labels)), (x, None))["source_class"] == 0.95
 
 
+@pytest.mark.parametrize("labels", [1 + np.arange(60) % 3, np.arange(60) % 3 - 2])
+def test_labels_that_no_unit_stands_for_are_not_just_wrong(make_dann, labels):
+    dann = make_dann()
+    assert dann.classes == 3
+    with pytest.raises(InputError, match=r"the labels run from .* units for 0 to 2; number the"):
+        evaluate(dann, SOURCE, (TARGET.x, labels))
+    assert "target_class" in evaluate(dann, SOURCE, (TARGET.x, np.arange(60) % 3))
+
+
 def test_labels_of_minus_and_plus_one_are_not_half_unknown(make_dann):
     with pytest.raises(InputError, match=r"the labels are -1 and 1.*\(y > 0\)"):
         evaluate(make_dann(), SOURCE, (TARGET.x, 2 * TARGET.y - 1))

@@ -58,7 +58,7 @@ def _check_leaf(name: str, leaf: Layer) -> None:
 
 def _check_head(name: str, leaves: list[Layer]) -> None:
     if name == "domain_head":
-        check_domain_units(_units(leaves))
+        check_domain_units(units_of(leaves))
     if leaves and isinstance(leaves[-1], ReLU | Sigmoid):
         raise ValueError(
             f"{name} ends in {one_line(leaves[-1])}, but its output must be logits, "
@@ -75,7 +75,7 @@ def check_domain_units(units: int | None) -> None:
         )
 
 
-def _units(leaves: list[Layer]) -> int | None:
+def units_of(leaves: list[Layer]) -> int | None:
     """How many units the last Dense layer has; None if another layer changes that."""
     for leaf in reversed(leaves):
         if isinstance(leaf, Dense):
