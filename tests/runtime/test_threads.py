@@ -216,8 +216,11 @@ def test_more_threads_than_blas_has_are_used_if_asked_for(three_threads):
 
 ELSEWHERE = {"convert", "domain_of", "load", "load_state_dict", "save", "state_dict", "summary"}
 ELSEWHERE |= {"network_input", "parts"}  # which compute nothing of the network
-COMPUTING = [name for name in vars(DANN) if not name.startswith("_") and name not in ELSEWHERE]
-COMPUTING.remove("networks")
+COMPUTING = [
+    name
+    for name, of in vars(DANN).items()
+    if not (name.startswith("_") or name in ELSEWHERE or isinstance(of, property))
+]
 X_SOURCE, Y_SOURCE, X_TARGET = batch(0)
 ARGUMENTS = {
     "compute_gradients": (X_SOURCE, Y_SOURCE, X_TARGET, 0.5),
