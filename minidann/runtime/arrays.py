@@ -34,8 +34,10 @@ def array_module(x: Array) -> ModuleType:
     if isinstance(x, np.ndarray):
         return np
     kind = type(x)
-    if kind.__name__ == "ndarray" or isinstance(x, np.generic):
-        return sys.modules[kind.__module__.partition(".")[0]]
+    package = kind.__module__.partition(".")[0]
+    # in a kernel that is being fused, CuPy gives the function arrays of a type of its own
+    if kind.__name__ == "ndarray" or package == "cupy" or isinstance(x, np.generic):
+        return sys.modules[package]
     raise InputError(_no_array("the input", x))
 
 
