@@ -173,7 +173,7 @@ LAYERS = (
     Group(
         "Dense",
         (
-            pair(FORWARD, r"$y = x\,W + b$", (Dense.forward, "return")),
+            pair(FORWARD, r"$y = x\,W + b$", (Dense.forward, "y =")),
             pair(BACKWARD, r"$dx = dy\,W^T$", (Dense.backward, "return")),
             pair(
                 BACKWARD,

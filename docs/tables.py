@@ -50,15 +50,7 @@ from minidann.runtime.files import replacing
 
 Where = Mapping[str, Any]
 
-NO_EFFECT = {  # options that change no figure
-    "out",
-    "jobs",
-    "resume",
-    "overwrite",
-    "checkpoint_every",
-    "cluster",
-    "tested",
-}
+NO_EFFECT = {"out", "jobs", "resume", "cluster", "tested"}  # options that change no figure
 NO_COMMIT = "before commits were recorded"
 NONE = "-"  # in a cell of which there is no run
 ORIGIN = ("data", "seeds", "command", "record")  # columns that say where a row is from

@@ -71,8 +71,8 @@ as dann_tf2.0 wrote it, at 32x32 pixels, trained as ``light``:
     training       64 source + 64 target, 20,000 steps, Adam,
                    learning rate 0.001, in the last three tenths along a cosine to 0
     input, augmentation, lambda    as ``light``
-    not the paper's    batch-norm, Adam, standardised and warped images, a tenth of its lambda: with
-                   the paper's training its target accuracy falls while lambda rises
+    not the paper's    batch-norm, Adam, standardised and warped images, a tenth of its lambda: as
+                   dann_tf2.0 trained it, its target accuracy fell while lambda rose
 
 ``signs``, the paper's network for GTSRB (its figure 4c), with batch-norm; 43 classes, 40x40 pixels:
 
