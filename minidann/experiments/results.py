@@ -18,7 +18,6 @@ Row = Mapping[str, Any]
 
 # options that say which runs there are, where and how long, but not what comes of one
 OF_THE_CALL = {
-    "checkpoint_every",
     "cluster",
     "data_dir",
     "device",
@@ -26,7 +25,6 @@ OF_THE_CALL = {
     "matrix",
     "method",
     "out",
-    "overwrite",
     "resume",
     "seed",
     "seeds",
@@ -134,6 +132,8 @@ class Results:
         """Refuse runs that this call would keep beside its own, if they are of other options."""
         there = {"program": record["program"]} | record["options"]
         here = {"program": f"python -m minidann.{self.program}"} | self.options
+        # a switch that an older record does not know was off
+        there = {name: False for name, value in here.items() if value is True} | there
         different = ", ".join(
             f"{name} {there[name]} there, {here[name]} here"
             for name in here

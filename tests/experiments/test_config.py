@@ -73,6 +73,25 @@ def test_what_is_asked_of_the_source_is_added_to_the_recipe(settings):
     assert asked.adjust(light) == light._replace(source_augment=random_negatives, balanced=True)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 5},
+        {"limit": 9},
+        {"lam": 0.5},
+        {"batch_size": 7},
+        {"recipe": "light"},
+        {"negatives": True},
+        {"balance": True},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_other_options_is_of_another_run(change, settings):
+    task = Task("digits", "digits-m", "dann", 0)
+    assert replace(settings, **change).identity(task) != settings.identity(task)
+    assert replace(settings, out=settings.out / "a").identity(task) == settings.identity(task)
+
+
 def test_a_lambda_of_zero_is_a_lambda(settings):
     assert replace(settings, lam=0.0).adjust(RECIPES["best"]).lam(1) == 0
 

@@ -13,6 +13,7 @@ import pytest
 from minidann.experiments import runs
 from minidann.experiments.checkpoints import Checkpoint
 from minidann.experiments.config import Execution, Settings
+from minidann.experiments.results import Results
 from minidann.experiments.runs import Experiment, Outcome, Task, begun, conduct, exit_status
 from minidann.runtime.command import Stopped
 from minidann.runtime.errors import InputError, TrainingError
@@ -288,6 +289,18 @@ def test_runs_of_another_experiment_are_not_mixed_in(experiment, tmp_path):
     with pytest.raises(InputError, match=r"another experiment \(steps 2 there, 3 here\)"):
         conduct(experiment(answer, tasks=TASKS[1:2], asked_for=3, resume=True))
     assert (tmp_path / "out/results.json").read_bytes() == before
+
+
+def test_a_switch_that_an_older_record_does_not_know_was_off(experiment, tmp_path):
+    conduct(experiment(answer, tasks=TASKS[:1]))
+    written = record(tmp_path)
+    program, options = written["program"].rpartition(".")[2], written["options"]
+    of_the_other_seed = partial(Results, tmp_path / "out", program, tasks=TASKS[1:2], resume=True)
+    with pytest.raises(
+        InputError, match=r"another experiment \(negatives False there, True here\)"
+    ):
+        of_the_other_seed(options=options | {"negatives": True})
+    assert len(of_the_other_seed(options=options | {"negatives": False}).others) == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"runs": []}', "[" * 100_000, '{"runs": 3}'])
